@@ -1,0 +1,12 @@
+"""How fast the picture reaches the screen, and what it costs: `python -m bench`.
+
+    source.py    plays QEMU: a frame buffer of one colour, and the calls that change it
+    screen.py    an X server, and its frame buffer as a file that we can read
+    floor.c      the bare viewer in C that every figure stands beside
+    viewers.py   the command lines of the viewers, and one of them running
+    measure.py   the questions
+    report.py    JSON, tables, limits
+    process.py   what the kernel knows of a process: CPU time, memory, load
+
+Method and meaning of the figures: docs/performance.md.
+"""

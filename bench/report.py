@@ -1,0 +1,190 @@
+"""Results: as JSON, as tables, and against limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.viewers import FLOOR, GLVIEW
+
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+
+IDLE_LIMIT = 0.001  # of one core
+START_LIMIT = 0.6  # seconds
+FULL_LIMIT, SQUARE_LIMIT = 4.0, 6.0  # times the floor, in latency and in CPU
+
+
+@dataclass
+class Update:
+    """One viewer's figures for one kind of update; times in seconds, one value per update.
+
+    `viewer_cpu` and `server_cpu` have one value per turn: the mean of its updates.
+    """
+
+    viewer: str
+    width: int
+    height: int
+    via: str
+    change: str
+    latency: list[float] = field(default_factory=list)
+    reply: list[float] = field(default_factory=list)
+    viewer_cpu: list[float] = field(default_factory=list)
+    server_cpu: list[float] = field(default_factory=list)
+    lost: int = 0
+    foreign: float = 0.0
+
+
+@dataclass
+class Life:
+    """One viewer's figures for a case as a whole; seconds, MiB, and a share of one core."""
+
+    viewer: str
+    width: int
+    height: int
+    via: str
+    start: list[float]
+    rss: float
+    idle: float
+
+
+@dataclass
+class Result:
+    """Everything that one run of the bench found out."""
+
+    machine: dict[str, str]
+    updates: list[Update] = field(default_factory=list)
+    lives: list[Life] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: every single value."""
+        return asdict(self)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least `share` of all values do not exceed."""
+    return sorted(values)[max(0, -int(-share * len(values) // 1) - 1)]
+
+
+def markdown(result: Result) -> str:
+    """Two tables, and the machine below them."""
+    machine = "; ".join(f"{key}: {value}" for key, value in result.machine.items())
+    updates = _table(_UPDATE_HEAD, (_update_row(u, result) for u in result.updates))
+    lives = _table(_LIFE_HEAD, map(_life_row, result.lives))
+    return f"{updates}\n{lives}\n{machine}\n"
+
+
+_UPDATE_HEAD = (
+    "screen", "via", "change", "viewer", "to screen, ms: median / p95 / min", "x floor",
+    "to reply, ms: median / p95", "viewer CPU, ms", "x floor", "X server CPU, ms", "lost",
+    "foreign load",
+)  # fmt: skip
+_LIFE_HEAD = ("screen", "via", "viewer", "start, ms: median (all)", "RSS, MiB", "idle CPU, %")
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _update_row(update: Update, result: Result) -> list[str]:
+    latency, reply = update.latency, update.reply
+    times, cpu_times = ratios(update, result)
+    return [
+        f"{update.width}x{update.height}",
+        update.via,
+        update.change,
+        update.viewer,
+        _ms(median(latency), percentile(latency, 0.95), min(latency)) if latency else "-",
+        f"{times:.2f}",
+        _ms(median(reply), percentile(reply, 0.95)) if reply else "-",
+        _ms(median(update.viewer_cpu)),
+        f"{cpu_times:.2f}",
+        _ms(median(update.server_cpu)),
+        str(update.lost),
+        f"{update.foreign:.2f}",
+    ]
+
+
+def _life_row(life: Life) -> list[str]:
+    starts = ", ".join(f"{1000 * start:.0f}" for start in life.start)
+    return [
+        f"{life.width}x{life.height}",
+        life.via,
+        life.viewer,
+        f"{1000 * median(life.start):.0f} ({starts})",
+        f"{life.rss:.1f}",
+        f"{100 * life.idle:.3f}",
+    ]
+
+
+def _ms(*seconds: float) -> str:
+    return " / ".join(f"{1000 * value:.2f}" for value in seconds)
+
+
+def ratios(update: Update, result: Result) -> tuple[float, float]:
+    """Median latency and viewer CPU as multiples of the floor's in the same run."""
+    floor = next(u for u in result.updates if u.viewer == FLOOR and _key(u) == _key(update))
+    if not update.latency or not floor.latency:
+        return float("inf"), float("inf")
+    return (
+        median(update.latency) / median(floor.latency),
+        median(update.viewer_cpu) / median(floor.viewer_cpu),
+    )
+
+
+def _key(update: Update) -> tuple[int, int, str, str]:
+    return update.width, update.height, update.via, update.change
+
+
+def write_into(document: Path, text: str) -> None:
+    """Replace what stands between the two marks in `document`. Raises ValueError without them."""
+    old = document.read_text()
+    before, begin, rest = old.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{document} lacks the marks {BEGIN} and {END}")
+    document.write_text(f"{before}{BEGIN}\n{text}{END}{after}")
+
+
+def failures(result: Result) -> list[str]:
+    """What exceeds a limit, in words: glview's ratios, start and idle; anything lost."""
+    found = [f"{_name(u)}: {u.lost} updates not shown" for u in result.updates if u.lost]
+    for update in result.updates:
+        if update.viewer == GLVIEW:
+            found += _too_slow(update, result)
+    for life in result.lives:
+        if life.viewer == GLVIEW:
+            found += _too_greedy(life)
+    return found
+
+
+def _too_slow(update: Update, result: Result) -> list[str]:
+    if update.change == "64x64":
+        limit = SQUARE_LIMIT
+    elif (update.height, update.via) == (1080, "map"):
+        limit = FULL_LIMIT
+    else:
+        return []
+    names = ("latency", "CPU")
+    return [
+        f"{_name(update)}: {what} {times:.2f} x floor, limit {limit:g} x"
+        for what, times in zip(names, ratios(update, result), strict=True)
+        if times > limit
+    ]
+
+
+def _too_greedy(life: Life) -> list[str]:
+    found = []
+    if median(life.start) > START_LIMIT:
+        found.append(f"{_name(life)}: start {median(life.start):.2f} s, limit {START_LIMIT} s")
+    if life.idle > IDLE_LIMIT:
+        found.append(f"{_name(life)}: {100 * life.idle:.2f} % of a core at rest")
+    return found
+
+
+def _name(row: Update | Life) -> str:
+    change = f" {row.change}" if isinstance(row, Update) else ""
+    return f"{row.viewer} {row.width}x{row.height} {row.via}{change}"

@@ -1,0 +1,1 @@
+"""D-Bus: wire codec, peer connections, the message bus."""

@@ -1,0 +1,269 @@
+"""A connection to a message bus, through dbus-next.
+
+dbus-next runs in an asyncio loop on a thread of its own. It fails on lists of
+addresses and spins when the bus hangs up during authentication, so it gets a
+socket that is through both. A send that meets a full socket ends its
+connection, so it gets one message at a time. Descriptors that it received and
+nobody took stay open, so all of them are taken here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from typing import Any
+
+from dbus_next.constants import MessageFlag, MessageType
+from dbus_next.message import Message as NextMessage
+
+from glview.dbus import address, sasl
+from glview.dbus.nextbus import NextBus, from_next, to_next
+from glview.dbus.transport import TIMEOUT, SignalHandler, Transport
+from glview.dbus.wire import SIGNAL, Message, unwrap
+from glview.errors import CallError, ConnectError, VmGoneError
+
+BUS_NAME = "org.freedesktop.DBus"
+BUS_PATH = "/org/freedesktop/DBus"
+
+HELLO_TIMEOUT = 10.0
+"""Seconds the bus has for authentication, and again for its answer to Hello."""
+
+_UNKNOWN_METHOD = "org.freedesktop.DBus.Error.UnknownMethod"
+
+
+class BusConnection(Transport):
+    """A client of a message bus; `connect` makes one."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        """Say Hello on an authenticated socket, which is owned from here on.
+
+        Raises `ConnectError` when the bus hangs up or does not answer.
+        """
+        self._sock = sock
+        self._handlers: list[SignalHandler] = []
+        self._on_closed: list[Callable[[], None]] = []
+        self._closed = False
+        self._lock = threading.Lock()  # of the three above
+        self._replies: dict[int, Future[NextMessage]] = {}
+        hello: Future[None] = Future()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(hello)), name="dbus-next", daemon=True
+        )
+        self._thread.start()
+        try:
+            hello.result()
+        except Exception as error:
+            self._thread.join()
+            raise ConnectError("the D-Bus bus hung up or did not answer Hello") from error
+
+    @classmethod
+    def connect(cls, addresses: str) -> BusConnection:
+        """Connect to the first bus that answers in a list of D-Bus addresses.
+
+        Raises `AddressError`, `ConnectError`, `NotDBusError` or `AuthError`.
+        """
+        sock = address.connect(addresses)
+        try:
+            sasl.authenticate(sock, HELLO_TIMEOUT)
+        except BaseException:
+            sock.close()
+            raise
+        return cls(sock)
+
+    @property
+    def is_bus(self) -> bool:
+        """Always true."""
+        return True
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended, by us or by the bus."""
+        return self._closed
+
+    def call(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        body: tuple[Any, ...] = (),
+        fds: tuple[int, ...] = (),
+        timeout: float | None = 10.0,
+    ) -> tuple[Any, ...]:
+        """See `Transport.call`. Raises ValueError for a body that does not fit `signature`."""
+        message = NextMessage(
+            destination=destination,
+            path=path,
+            interface=interface,
+            member=member,
+            signature=signature,
+            body=to_next(signature, body),
+        )
+        waiting: Future[NextMessage] = Future()
+        self._submit(message, fds, waiting)
+        try:
+            reply = waiting.result(timeout)
+        except TimeoutError as error:
+            waiting.cancel()
+            raise CallError(TIMEOUT, f"no answer to {member} in {timeout:g} s") from error
+        received = from_next(reply.signature, reply.body)
+        if reply.message_type is MessageType.ERROR:
+            text = received[0] if received and isinstance(received[0], str) else ""
+            raise CallError(reply.error_name, text)
+        result: tuple[Any, ...] = unwrap(received)
+        return result
+
+    def add_signal_handler(self, handler: SignalHandler) -> Callable[[], None]:
+        """See `Transport.add_signal_handler`."""
+        with self._lock:
+            self._handlers.append(handler)
+
+        def remove() -> None:
+            with self._lock, contextlib.suppress(ValueError):
+                self._handlers.remove(handler)
+
+        return remove
+
+    def add_match(self, rule: str) -> None:
+        """See `Transport.add_match`. Raises as `call` does."""
+        self.call(BUS_NAME, BUS_PATH, BUS_NAME, "AddMatch", "s", (rule,))
+
+    def on_closed(self, handler: Callable[[], None]) -> None:
+        """See `Transport.on_closed`."""
+        with self._lock:
+            if not self._closed:
+                self._on_closed.append(handler)
+                return
+        handler()
+
+    def close(self) -> None:
+        """See `Transport.close`. When this returns, no handler runs any more."""
+        with self._lock:
+            if not self._closed:
+                self._loop.call_soon_threadsafe(self._hang_up)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _submit(
+        self, message: NextMessage, fds: Iterable[int], waiting: Future[NextMessage]
+    ) -> None:
+        """Hand a call to the loop, with descriptors of its own."""
+        with self._lock:
+            if self._closed:
+                raise VmGoneError("the D-Bus connection is closed")
+            copies = [os.dup(fd) for fd in fds]
+            self._loop.call_soon_threadsafe(self._enqueue, message, copies, waiting)
+
+    # All below runs in the loop's thread.
+
+    async def _serve(self, hello: Future[None]) -> None:
+        """Run the connection from Hello to its end."""
+        self._loop = asyncio.get_running_loop()
+        self._outbox: asyncio.Queue[NextMessage] = asyncio.Queue()
+        self._bus = NextBus(self._sock)
+        self._bus.add_message_handler(self._receive)
+        gone = asyncio.ensure_future(self._bus.wait_for_disconnect())  # type: ignore[no-untyped-call]
+        writer = asyncio.ensure_future(self._write())
+        try:
+            async with asyncio.timeout(HELLO_TIMEOUT):
+                await self._bus.connect()
+            hello.set_result(None)
+            await asyncio.wait([gone])
+        except Exception as error:
+            hello.set_exception(error)
+        finally:
+            gone.cancel()
+            writer.cancel()
+            await asyncio.gather(gone, writer, return_exceptions=True)
+            await self._finish()
+
+    async def _finish(self) -> None:
+        """Close the socket, fail what waits, and tell the others."""
+        with self._lock:
+            self._closed = True
+            handlers, self._on_closed = self._on_closed, []
+        await asyncio.sleep(0)  # calls that were submitted before that moment come in
+        self._bus.release()
+        while not self._outbox.empty():
+            _close(self._outbox.get_nowait().unix_fds)
+        for serial in list(self._replies):
+            self._fail(serial, VmGoneError("the D-Bus connection was closed"))
+        for handler in handlers:
+            handler()
+
+    def _hang_up(self) -> None:
+        if self._bus.connected:
+            self._bus.disconnect()  # type: ignore[no-untyped-call]
+
+    def _enqueue(self, message: NextMessage, fds: list[int], waiting: Future[NextMessage]) -> None:
+        message.unix_fds = fds
+        message.serial = self._bus.next_serial()
+        self._replies[message.serial] = waiting
+        self._outbox.put_nowait(message)
+
+    async def _write(self) -> None:
+        while True:
+            message = await self._outbox.get()
+            try:
+                await self._bus.send(message)
+            except Exception as error:  # a body that does not fit; or the end, which `gone` tells
+                self._fail(message.serial, ValueError(str(error)))
+            finally:
+                _close(message.unix_fds)
+
+    def _receive(self, message: NextMessage) -> bool:
+        """Take a message; False leaves it, the answer to Hello, to dbus-next."""
+        if message.message_type is MessageType.SIGNAL:
+            self._signal(message)
+            return True
+        _close(message.unix_fds)
+        if message.message_type is MessageType.METHOD_CALL:
+            self._refuse(message)
+            return True
+        waiting = self._replies.pop(message.reply_serial, None)
+        if waiting is not None and waiting.set_running_or_notify_cancel():
+            waiting.set_result(message)
+        return waiting is not None
+
+    def _refuse(self, call: NextMessage) -> None:
+        """Answer a call that somebody on the bus made to us: we offer nothing there."""
+        if not call.flags & MessageFlag.NO_REPLY_EXPECTED:
+            text = f"glview has no {call.interface}.{call.member}"
+            self._outbox.put_nowait(NextMessage.new_error(call, _UNKNOWN_METHOD, text))
+
+    def _signal(self, received: NextMessage) -> None:
+        message = Message(
+            type=SIGNAL,
+            serial=received.serial,
+            path=received.path,
+            interface=received.interface,
+            member=received.member,
+            destination=received.destination or "",
+            sender=received.sender or "",
+            signature=received.signature,
+            body=from_next(received.signature, received.body),
+            fds=tuple(received.unix_fds),
+        )
+        with self._lock:
+            handlers = list(self._handlers)
+        try:
+            for handler in handlers:
+                handler(message)
+        finally:
+            message.close_fds()
+
+    def _fail(self, serial: int, error: Exception) -> None:
+        waiting = self._replies.pop(serial, None)
+        if waiting is not None and waiting.set_running_or_notify_cancel():
+            waiting.set_exception(error)
+
+
+def _close(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)

@@ -1,0 +1,321 @@
+"""Our own D-Bus connection: peer to peer with QEMU, or on a bus where speed matters.
+
+A thread of the connection's own reads, answers what the peer asks, matches replies with
+calls, and sends what did not fit the socket as soon as it does. Everybody else may call and
+post from any thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import select
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from glview.dbus import address, sasl
+from glview.dbus.exports import Exports, Interface, Method
+from glview.dbus.outbox import Outbox
+from glview.dbus.stream import read_message
+from glview.dbus.transport import TIMEOUT, SignalHandler, Transport
+from glview.dbus.wire import (
+    CALL,
+    ERROR,
+    NO_REPLY_EXPECTED,
+    RETURN,
+    SIGNAL,
+    Message,
+    Variant,
+    encode,
+    unwrap,
+)
+from glview.errors import CallError, ProtocolError, VmGoneError
+
+BUS_NAME = "org.freedesktop.DBus"
+BUS_PATH = "/org/freedesktop/DBus"
+
+OUTBOX_LIMIT = 1 << 20  # bytes that may wait before `post` refuses more
+REPLY_LIMIT = 4 * OUTBOX_LIMIT  # the same for calls, and for replies to a peer that never reads
+
+_LIMITS_EXCEEDED = "org.freedesktop.DBus.Error.LimitsExceeded"
+_MAX_SERIAL = 0xFFFF_FFFF
+
+
+class _Pending:
+    """A call that waits for its reply."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.reply: Message | None = None
+
+
+class PeerConnection(Transport):
+    """A connection over an authenticated, blocking stream socket, which it then owns.
+
+    Export objects before `start`: the peer's first call may already wait in the socket.
+    """
+
+    is_bus = False
+    closed = False
+
+    def __init__(self, sock: socket.socket, name: str = "dbus-peer") -> None:
+        self.unique_name = ""
+        self._sock = sock
+        self._epoll = select.epoll()
+        self._epoll.register(sock, select.EPOLLIN)
+        self._outbox = Outbox(sock, self._epoll)
+        self._exports = Exports()
+        self._lock = threading.Lock()  # for all below; never held while waiting
+        self._serials = itertools.count()
+        self._pending: dict[int, _Pending] = {}
+        self._signal_handlers: tuple[SignalHandler, ...] = ()
+        self._closed_handlers: list[Callable[[], None]] = []
+        self._cause = "the connection was closed"
+        self._finished = False
+        self._reader = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @classmethod
+    def over(cls, sock: socket.socket, timeout: float | None = 10.0) -> Self:
+        """Authenticate as the client on `sock`, which is ours from here on, and start.
+
+        Raises AuthError and NotDBusError as `sasl.authenticate` does; `sock` is closed then.
+        """
+        try:
+            sasl.authenticate(sock, timeout)
+            connection = cls(sock)
+        except BaseException:
+            sock.close()
+            raise
+        connection.start()
+        return connection
+
+    @classmethod
+    def to_bus(cls, address_text: str, timeout: float | None = 10.0) -> Self:
+        """Connect to a message bus; `unique_name` is what it calls us.
+
+        Raises AddressError, ConnectError, AuthError, NotDBusError, CallError, VmGoneError.
+        """
+        connection = cls.over(address.connect(address_text), timeout)
+        try:
+            connection.is_bus = True
+            (connection.unique_name,) = connection._call_bus("Hello", timeout=timeout)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._reader.start()
+
+    # -- calls ---------------------------------------------------------------------------
+
+    def call(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        body: tuple[Any, ...] = (),
+        fds: tuple[int, ...] = (),
+        timeout: float | None = 10.0,
+    ) -> tuple[Any, ...]:
+        """See `Transport.call`. Raises ValueError where `body` does not fit `signature`."""
+        if threading.current_thread() is self._reader:
+            raise RuntimeError(f"{member} called on the thread that would read the reply")
+        serial = self.next_serial()
+        message = Message(
+            CALL, serial, path=path, interface=interface, member=member,
+            destination=destination, signature=signature, body=body, fds=fds,
+        )  # fmt: skip
+        pending = self._expect_reply(serial)
+        try:
+            self._send_call(encode(message), fds)
+            answered = pending.done.wait(timeout)
+        finally:
+            with self._lock:
+                self._pending.pop(serial, None)
+        if not answered:
+            raise CallError(TIMEOUT, f"no answer to {member} in {timeout:g} s")
+        return self._result(pending.reply)
+
+    def _expect_reply(self, serial: int) -> _Pending:
+        with self._lock:
+            if self.closed:
+                raise VmGoneError(self._cause)
+            return self._pending.setdefault(serial, _Pending())
+
+    def _send_call(self, data: bytes, fds: tuple[int, ...]) -> None:
+        if self._outbox.accept(data, REPLY_LIMIT, fds):
+            return
+        if self._outbox.size >= REPLY_LIMIT:
+            raise CallError(_LIMITS_EXCEEDED, "the other end does not read what we send")
+        raise VmGoneError(self._cause)
+
+    def _result(self, reply: Message | None) -> tuple[Any, ...]:
+        if reply is None:
+            raise VmGoneError(self._cause)
+        if reply.type == ERROR:
+            text = reply.body[0] if reply.signature.startswith("s") else ""
+            raise CallError(reply.error_name, text)
+        return tuple(unwrap(value) for value in reply.body)
+
+    def _call_bus(
+        self, member: str, *arguments: str, timeout: float | None = 10.0
+    ) -> tuple[Any, ...]:
+        signature = "s" * len(arguments)
+        return self.call(
+            BUS_NAME, BUS_PATH, BUS_NAME, member, signature, arguments, timeout=timeout
+        )  # fmt: skip
+
+    # -- what the peer sends -------------------------------------------------------------
+
+    def add_signal_handler(self, handler: SignalHandler) -> Callable[[], None]:
+        """See `Transport.add_signal_handler`."""
+        with self._lock:
+            self._signal_handlers += (handler,)
+
+        def remove() -> None:
+            with self._lock:
+                handlers = list(self._signal_handlers)
+                if handler in handlers:
+                    handlers.remove(handler)
+                self._signal_handlers = tuple(handlers)
+
+        return remove
+
+    def add_match(self, rule: str) -> None:
+        """See `Transport.add_match`. Raises as `call` does."""
+        if self.is_bus:
+            self._call_bus("AddMatch", rule)
+
+    def export(
+        self,
+        path: str,
+        interface: str,
+        properties: Mapping[str, Variant],
+        methods: Mapping[str, Method],
+    ) -> None:
+        """Show `interface` at `path`.
+
+        A method gets the call and returns signature and body of its reply, or raises
+        CallError; it runs on the reader's thread and must not wait. Descriptors of the call
+        that it does not take are closed after it.
+        """
+        self._exports.add(path, interface, Interface(properties, methods))
+
+    def _dispatch(self, message: Message) -> None:
+        if message.type in (RETURN, ERROR):
+            self._resolve(message)
+        elif message.type == SIGNAL:
+            for handler in self._signal_handlers:
+                handler(message)
+        elif message.type == CALL:
+            self._answer(message)
+
+    def _resolve(self, reply: Message) -> None:
+        with self._lock:
+            pending = self._pending.pop(reply.reply_serial, None)
+        if pending:
+            pending.reply = reply
+            pending.done.set()
+
+    def _answer(self, call: Message) -> None:
+        answer = self._exports.answer(call, self.next_serial())
+        if call.flags & NO_REPLY_EXPECTED:
+            return
+        taken = self._outbox.accept(encode(answer), REPLY_LIMIT)
+        if not taken and self._outbox.size >= REPLY_LIMIT:
+            raise ProtocolError("the other end asks and never reads the answers")
+
+    # -- writing -------------------------------------------------------------------------
+
+    def next_serial(self) -> int:
+        """A serial number for a message that the caller encodes itself."""
+        return next(self._serials) % _MAX_SERIAL + 1
+
+    def post(self, data: bytes | bytearray) -> bool:
+        """Send one whole message, later if the socket is full. Never waits.
+
+        `data` may be changed afterwards. False where the message was dropped: the connection
+        has ended, or `OUTBOX_LIMIT` is reached. Who can hold back (pointer motion) does so
+        while `wants_write`.
+        """
+        return self._outbox.accept(data, OUTBOX_LIMIT)
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether something waits for room in the socket."""
+        return bool(self._outbox.size)
+
+    def fileno(self) -> int:
+        """The socket's descriptor, for a poll for writability; -1 when it is closed."""
+        return self._sock.fileno()
+
+    def flush(self) -> None:
+        """Send what fits of what waits. The reader does so too: nobody has to."""
+        self._outbox.flush()
+
+    # -- the reader, and the end ---------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self.closed and self._serve():
+                pass
+        except (ProtocolError, OSError) as error:
+            self._cause = f"the connection broke: {error}"
+        finally:
+            self._finish()
+
+    def _serve(self) -> bool:
+        """Wait for the socket and do what it is ready for. False at the peer's end."""
+        ((_, events),) = self._epoll.poll()
+        if events & select.EPOLLOUT:
+            self.flush()
+        if events == select.EPOLLOUT:
+            return True
+        message = read_message(self._sock)
+        if message is None:
+            self._cause = "the other end closed the connection"
+            return False
+        try:
+            self._dispatch(message)
+        finally:
+            message.close_fds()
+        return True
+
+    def on_closed(self, handler: Callable[[], None]) -> None:
+        """See `Transport.on_closed`."""
+        with self._lock:
+            if not self._finished:
+                self._closed_handlers.append(handler)
+                return
+        handler()
+
+    def close(self) -> None:
+        """See `Transport.close`. The reader closes the descriptors, before `on_closed` runs."""
+        with self._lock:
+            if self.closed:
+                return
+            self.closed = True
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
+        self._outbox.close()
+        if not self._reader.ident:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._outbox.close()
+        with self._lock:
+            self.closed = self._finished = True
+            self._epoll.close()
+            self._sock.close()
+            pending, self._pending = self._pending, {}
+            handlers, self._closed_handlers = self._closed_handlers, []
+        for waiting in pending.values():
+            waiting.done.set()
+        for handler in handlers:
+            handler()

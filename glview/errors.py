@@ -1,0 +1,131 @@
+"""Every error a user can meet, each with an exit code of its own.
+
+    GlviewError
+     +- AddressError        3   the D-Bus address cannot be understood
+     +- ConnectError        4   nobody listens there
+     +- NotDBusError        5   something listens, but does not speak D-Bus
+     +- AuthError           6   the peer refused our authentication
+     +- NoVmError           7   no such VM, or none at all
+     +- AmbiguousVmError    8   more than one VM has that name
+     +- NoConsoleError      9   the VM has no such console
+     +- NoDisplayError     10   no X server or Wayland compositor
+     +- NoGraphicsError    11   no usable EGL / OpenGL
+     +- QmpError           12   the QMP socket failed or refused
+     +- VmGoneError        13   the VM went away (with --no-reconnect)
+     +- LaunchError        14   QEMU could not be started
+     +- CallError          15   QEMU answered a call with an error
+     +- ProtocolError      16   a peer sent what the protocol does not allow
+
+Exit code 2 is a wrong command line, as everywhere.
+"""
+
+from __future__ import annotations
+
+
+class GlviewError(Exception):
+    """Base of all errors that are shown to the user as one line.
+
+    `args[0]` is the cause; `hint`, where there is one, is the way out.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        message = str(self.args[0])
+        return f"{message} ({self.hint})" if self.hint else message
+
+
+class AddressError(GlviewError):
+    """The D-Bus address cannot be understood."""
+
+    exit_code = 3
+
+
+class ConnectError(GlviewError):
+    """Nobody listens at the address."""
+
+    exit_code = 4
+
+
+class NotDBusError(GlviewError):
+    """The other end does not speak D-Bus."""
+
+    exit_code = 5
+
+
+class AuthError(GlviewError):
+    """The other end refused our authentication."""
+
+    exit_code = 6
+
+
+class NoVmError(GlviewError):
+    """No VM of that name, or no VM at all."""
+
+    exit_code = 7
+
+
+class AmbiguousVmError(GlviewError):
+    """More than one VM fits."""
+
+    exit_code = 8
+
+
+class NoConsoleError(GlviewError):
+    """The VM has no such console."""
+
+    exit_code = 9
+
+
+class NoDisplayError(GlviewError):
+    """There is no X server or Wayland compositor to open a window on."""
+
+    exit_code = 10
+
+
+class NoGraphicsError(GlviewError):
+    """EGL or OpenGL cannot be used."""
+
+    exit_code = 11
+
+
+class QmpError(GlviewError):
+    """The QMP socket failed or refused a command."""
+
+    exit_code = 12
+
+
+class VmGoneError(GlviewError):
+    """The VM went away and reconnecting was not wanted."""
+
+    exit_code = 13
+
+
+class LaunchError(GlviewError):
+    """QEMU could not be started."""
+
+    exit_code = 14
+
+
+class CallError(GlviewError):
+    """The peer answered a method call with a D-Bus error.
+
+    `name` is the D-Bus error name, e.g. ``org.qemu.Display1.Error.Invalid``.
+    """
+
+    exit_code = 15
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(f"{name}: {message}" if message else name)
+        self.name = name
+        self.text = message
+
+
+class ProtocolError(GlviewError):
+    """A peer sent bytes that the protocol does not allow."""
+
+    exit_code = 16

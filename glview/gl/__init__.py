@@ -1,0 +1,1 @@
+"""EGL and OpenGL: textures, imports, drawing. No D-Bus here."""

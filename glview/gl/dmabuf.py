@@ -1,0 +1,110 @@
+"""dma-buf scanouts as textures, without a copy. (EGL_EXT_image_dma_buf_import)"""
+
+from __future__ import annotations
+
+from glview.errors import NoGraphicsError
+from glview.gl import api
+from glview.gl.api import GL
+from glview.gl.egl import EGL
+from glview.gl.texture import Texture
+from glview.scanout.formats import BY_FOURCC, MOD_INVALID, MOD_LINEAR, fourcc_text
+from glview.scanout.geometry import Rect
+from glview.scanout.source import DmabufSource
+
+# x r g b -> a r g b of the same bytes
+_ALPHA_TWINS = {
+    plain.fourcc: twin.fourcc
+    for plain in BY_FOURCC.values()
+    for twin in BY_FOURCC.values()
+    if plain.channels == twin.channels and twin.alpha and not plain.alpha
+}
+
+
+class DmabufTexture(Texture):
+    """An EGLImage of a dma-buf, bound to a texture. Owns nothing of the source's fds."""
+
+    def __init__(self, gl: GL, image: int, source: DmabufSource, *, external: bool) -> None:
+        if external:
+            self.target = api.TEXTURE_EXTERNAL_OES
+        super().__init__(gl, source.backing_width, source.backing_height)
+        self.rect = Rect(source.x, source.y, source.width, source.height)
+        self.bottom_up = source.y0_top
+        self.raw = not external
+        gl.EGLImageTargetTexture2DOES(self.target, image)
+        errors = gl.errors()
+        if errors:
+            self.close()
+            raise NoGraphicsError(f"OpenGL refused the dma-buf as a texture ({errors[0]:#x})")
+
+
+class Importer:
+    """Turns dma-buf sources into textures.
+
+    `window_alpha`: the window's pixels have an alpha byte. Then X formats
+    are imported as their alpha twins - the same bytes - because software
+    Mesa's blit is a memcpy only between equal formats.
+    `imports` counts what was imported.
+    """
+
+    def __init__(self, gl: GL, egl: EGL, *, window_alpha: bool) -> None:
+        self._gl = gl
+        self._egl = egl
+        self._twins = _ALPHA_TWINS if window_alpha else {}
+        self._formats = egl.dmabuf_formats() if egl.imports_dmabufs else frozenset()
+        self.imports = 0
+
+    def texture(self, source: DmabufSource) -> DmabufTexture:
+        """Import. Raises NoGraphicsError that says why not, and what to change in QEMU."""
+        self._refuse_impossible(source)
+        fourcc = self._choose_fourcc(source)
+        external = self._external_only(fourcc, source.modifier)
+        planes = [(plane.fd, plane.offset, plane.stride) for plane in source.planes]
+        size = source.backing_width, source.backing_height
+        try:
+            image = self._egl.create_image(size, fourcc, planes, source.modifier)
+        except NoGraphicsError as error:
+            raise NoGraphicsError(
+                f"cannot import the guest's {_describe(source)}: {error.args[0]}", _hint()
+            ) from None
+        try:
+            texture = DmabufTexture(self._gl, image, source, external=external)
+        finally:
+            self._egl.destroy_image(image)
+        self.imports += 1
+        return texture
+
+    def _refuse_impossible(self, source: DmabufSource) -> None:
+        if not self._egl.imports_dmabufs:
+            raise NoGraphicsError(
+                f"this OpenGL driver ({self._gl.renderer}) cannot import dma-bufs", _hint()
+            )
+        if "GL_OES_EGL_image" not in self._gl.extensions:
+            raise NoGraphicsError("this OpenGL driver lacks GL_OES_EGL_image", _hint())
+        if self._formats and source.fourcc not in self._formats:
+            raise NoGraphicsError(
+                f"this OpenGL driver does not import the guest's {_describe(source)}", _hint()
+            )
+
+    def _choose_fourcc(self, source: DmabufSource) -> int:
+        twin = self._twins.get(source.fourcc, 0)
+        if twin in self._formats and source.modifier in (MOD_LINEAR, MOD_INVALID):
+            return twin
+        return source.fourcc
+
+    def _external_only(self, fourcc: int, modifier: int) -> bool:
+        if not self._gl.es or modifier == MOD_INVALID:
+            return False
+        return self._egl.dmabuf_modifiers(fourcc).get(modifier, False)
+
+
+def _describe(source: DmabufSource) -> str:
+    modifier = "" if source.modifier == MOD_INVALID else f", modifier {source.modifier:#x}"
+    size = f"{source.backing_width}x{source.backing_height}"
+    return f"dma-buf ({fourcc_text(source.fourcc)} {size}{modifier})"
+
+
+def _hint() -> str:
+    return (
+        "start QEMU with -display dbus,gl=on,rendernode= of the GPU that shows this window,"
+        " or with gl=off"
+    )

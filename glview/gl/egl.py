@@ -1,0 +1,173 @@
+"""EGL: what GLFW does not do - importing dma-bufs, fences, who the driver is.
+
+PyOpenGL has neither EGL_EXT_image_dma_buf_import_modifiers nor
+glEGLImageTargetTexture2DOES for desktop OpenGL, so the calls are made by
+address. (EGL 1.5; EGL_EXT_image_dma_buf_import; EGL_KHR_fence_sync)
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+from glview.errors import NoGraphicsError
+from glview.scanout.formats import MOD_INVALID
+
+EXTENSIONS, VENDOR, VERSION = 0x3055, 0x3053, 0x3054
+NONE = 0x3038
+LINUX_DMA_BUF = 0x3270
+LINUX_DRM_FOURCC = 0x3271
+WIDTH, HEIGHT = 0x3057, 0x3056
+IMAGE_PRESERVED = 0x30D2
+SYNC_FENCE = 0x30F9
+CONDITION_SATISFIED = 0x30F6
+
+# fd, offset, pitch, modifier low and high, for each plane
+PLANE_ATTRIBUTES = (
+    (0x3272, 0x3273, 0x3274, 0x3443, 0x3444),
+    (0x3275, 0x3276, 0x3277, 0x3445, 0x3446),
+    (0x3278, 0x3279, 0x327A, 0x3447, 0x3448),
+    (0x3440, 0x3441, 0x3442, 0x3449, 0x344A),
+)
+
+_ERRORS = {
+    0x3000: "EGL_SUCCESS",
+    0x3001: "EGL_NOT_INITIALIZED",
+    0x3002: "EGL_BAD_ACCESS",
+    0x3003: "EGL_BAD_ALLOC",
+    0x3004: "EGL_BAD_ATTRIBUTE",
+    0x3009: "EGL_BAD_MATCH",
+    0x300C: "EGL_BAD_PARAMETER",
+    0x300E: "EGL_CONTEXT_LOST",
+}
+
+_P, _I, _U = ctypes.c_void_p, ctypes.c_int, ctypes.c_uint
+_IP = ctypes.POINTER(ctypes.c_int)
+_EXTENSION_CALLS: dict[str, tuple[Any, ...]] = {
+    "eglCreateImageKHR": (_P, _P, _P, _U, _P, _IP),
+    "eglDestroyImageKHR": (_U, _P, _P),
+    "eglCreateSyncKHR": (_P, _P, _U, _IP),
+    "eglDestroySyncKHR": (_U, _P, _P),
+    "eglClientWaitSyncKHR": (_I, _P, _P, _I, ctypes.c_uint64),
+    "eglQueryDmaBufFormatsEXT": (_U, _P, _I, _IP, _IP),
+    "eglQueryDmaBufModifiersEXT": (
+        *(_U, _P, _I, _I),
+        *(ctypes.POINTER(ctypes.c_uint64), ctypes.POINTER(_U), _IP),
+    ),
+}
+
+
+class EGL:
+    """The EGL display of the current context."""
+
+    def __init__(self, display: int) -> None:
+        """`display` is the EGLDisplay as a number. Raises NoGraphicsError without libEGL."""
+        try:
+            self._lib = ctypes.CDLL("libEGL.so.1")
+        except OSError as error:
+            raise NoGraphicsError(f"libEGL cannot be loaded: {error}", "install libegl1") from None
+        self._lib.eglGetProcAddress.restype = _P
+        self._lib.eglGetProcAddress.argtypes = (ctypes.c_char_p,)
+        self._lib.eglQueryString.restype = ctypes.c_char_p
+        self._lib.eglQueryString.argtypes = (_P, _I)
+        self.display = display
+        self.extensions = frozenset(self._query(EXTENSIONS).split())
+        self.vendor = self._query(VENDOR)
+        self._calls: dict[str, Any] = {}
+        for name, signature in _EXTENSION_CALLS.items():
+            address = self.find(name)
+            if address:
+                self._calls[name] = ctypes.CFUNCTYPE(*signature)(address)
+
+    def find(self, name: str) -> int:
+        """The address of an EGL or GL function, 0 where there is none."""
+        return int(self._lib.eglGetProcAddress(name.encode()) or 0)
+
+    def _query(self, what: int) -> str:
+        raw: bytes | None = self._lib.eglQueryString(self.display, what)
+        return raw.decode(errors="replace") if raw else ""
+
+    @property
+    def imports_dmabufs(self) -> bool:
+        """Whether the driver takes dma-bufs at all."""
+        return "EGL_EXT_image_dma_buf_import" in self.extensions
+
+    @property
+    def knows_modifiers(self) -> bool:
+        """Whether the driver can be told a modifier."""
+        return "EGL_EXT_image_dma_buf_import_modifiers" in self.extensions
+
+    def dmabuf_formats(self) -> frozenset[int]:
+        """The fourccs that the driver imports; empty where it does not tell."""
+        query = self._calls.get("eglQueryDmaBufFormatsEXT")
+        count = ctypes.c_int(0)
+        if not self.knows_modifiers or query is None:
+            return frozenset()
+        if not query(self.display, 0, None, ctypes.byref(count)):
+            return frozenset()
+        formats = (ctypes.c_int * max(count.value, 1))()
+        query(self.display, count.value, formats, ctypes.byref(count))
+        return frozenset(code & 0xFFFF_FFFF for code in formats[: count.value])
+
+    def dmabuf_modifiers(self, fourcc: int) -> dict[int, bool]:
+        """Modifiers that the driver imports for a format -> whether as external texture only."""
+        query = self._calls.get("eglQueryDmaBufModifiersEXT")
+        count = ctypes.c_int(0)
+        if not self.knows_modifiers or query is None:
+            return {}
+        code = ctypes.c_int(fourcc).value
+        if not query(self.display, code, 0, None, None, ctypes.byref(count)):
+            return {}
+        size = max(count.value, 1)
+        modifiers, external = (ctypes.c_uint64 * size)(), (ctypes.c_uint * size)()
+        query(self.display, code, size, modifiers, external, ctypes.byref(count))
+        return {modifiers[i]: bool(external[i]) for i in range(count.value)}
+
+    def create_image(
+        self,
+        size: tuple[int, int],
+        fourcc: int,
+        planes: list[tuple[int, int, int]],
+        modifier: int,
+    ) -> int:
+        """Import a dma-buf of `size` pixels; planes are (fd, offset, stride in bytes).
+
+        Returns the EGLImage, which keeps the memory alive by itself. Raises
+        NoGraphicsError with the driver's error. The caller has checked the
+        fds: drivers do not, and crash when they draw.
+        """
+        attributes = [WIDTH, size[0], HEIGHT, size[1], LINUX_DRM_FOURCC, fourcc]
+        for names, (fd, offset, stride) in zip(PLANE_ATTRIBUTES, planes, strict=False):
+            attributes += [names[0], fd, names[1], offset, names[2], stride]
+            if modifier != MOD_INVALID and self.knows_modifiers:
+                attributes += [names[3], modifier & 0xFFFF_FFFF, names[4], modifier >> 32]
+        attributes += [IMAGE_PRESERVED, 1, NONE]
+        signed = [ctypes.c_int(value).value for value in attributes]
+        array = (ctypes.c_int * len(signed))(*signed)
+        image = self._calls["eglCreateImageKHR"](self.display, None, LINUX_DMA_BUF, None, array)
+        if not image:
+            raise NoGraphicsError(f"the driver refused the buffer: {self.error()}")
+        return int(image)
+
+    def destroy_image(self, image: int) -> None:
+        """Destroy an EGLImage; textures made of it live on."""
+        self._calls["eglDestroyImageKHR"](self.display, image)
+
+    def create_fence(self) -> int:
+        """A fence after all GL commands so far; 0 where the driver has none."""
+        if "EGL_KHR_fence_sync" not in self.extensions:
+            return 0
+        return int(self._calls["eglCreateSyncKHR"](self.display, SYNC_FENCE, None) or 0)
+
+    def fence_passed(self, fence: int) -> bool:
+        """Whether the GPU has got past the fence; never waits."""
+        result = self._calls["eglClientWaitSyncKHR"](self.display, fence, 0, 0)
+        return bool(result == CONDITION_SATISFIED)
+
+    def destroy_fence(self, fence: int) -> None:
+        self._calls["eglDestroySyncKHR"](self.display, fence)
+
+    def error(self) -> str:
+        """The name of EGL's last error."""
+        code = int(self._lib.eglGetError())
+        return _ERRORS.get(code, hex(code))

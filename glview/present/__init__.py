@@ -1,0 +1,1 @@
+"""How a drawn frame reaches the window system."""

@@ -1,0 +1,1 @@
+"""QEMU: VM, consoles, listener, input."""

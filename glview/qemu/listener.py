@@ -1,0 +1,237 @@
+"""The listener: a thread that drains one console's socket and answers QEMU.
+
+QEMU's main loop - the whole virtual machine - stands still while it waits for
+our authentication, our properties and our answer to ScanoutMap, and the
+guest's GPU while it waits for the answer to UpdateDMABUF. So nothing here
+waits for a window, a swap or the main thread.
+(QEMU docs/interop/dbus-display; ui/dbus-listener.c)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from glview.dbus import sasl, wire
+from glview.errors import CallError, GlviewError, ProtocolError
+from glview.qemu.framing import Call, Framing
+from glview.qemu.picture import PictureCalls
+from glview.scanout.mailbox import Mailbox
+
+log = logging.getLogger(__name__)
+
+PATH = "/org/qemu/Display1/Listener"
+LISTENER = "org.qemu.Display1.Listener"
+UNIX_MAP = "org.qemu.Display1.Listener.Unix.Map"
+UNIX_DMABUF2 = "org.qemu.Display1.Listener.Unix.ScanoutDMABUF2"
+_PROPERTIES = "org.freedesktop.DBus.Properties"
+_UNKNOWN_METHOD = "org.freedesktop.DBus.Error.UnknownMethod"
+_UNKNOWN_PROPERTY = "org.freedesktop.DBus.Error.UnknownProperty"
+_FAILED = "org.qemu.Display1.Error.Failed"
+
+_PICTURE_CALLS = {  # member: (interface, signature)
+    "Scanout": (LISTENER, "uuuuay"),
+    "Update": (LISTENER, "iiiiuuay"),
+    "ScanoutDMABUF": (LISTENER, "huuuutb"),
+    "UpdateDMABUF": (LISTENER, "iiii"),
+    "Disable": (LISTENER, ""),
+    "MouseSet": (LISTENER, "iii"),
+    "CursorDefine": (LISTENER, "iiiiay"),
+    "ScanoutMap": (UNIX_MAP, "huuuuu"),
+    "UpdateMap": (UNIX_MAP, "iiii"),
+    "ScanoutDMABUF2": (UNIX_DMABUF2, "ahuuuuauauuuuutb"),
+}
+
+
+class Listener:
+    """Serves one console's listener socket on a thread of its own.
+
+    Owns `sock`. What arrives goes to `mailbox`; `on_closed(reason)` is called
+    once on the thread when the connection has ended, with "" for an ordinary
+    end.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        mailbox: Mailbox,
+        on_closed: Callable[[str], None],
+        *,
+        offer_map: bool = True,
+    ) -> None:
+        self.mailbox = mailbox
+        self._sock = sock
+        self._framing = Framing(sock)
+        self._offers = [UNIX_MAP, UNIX_DMABUF2] if offer_map else [UNIX_DMABUF2]
+        self._picture = PictureCalls(self._framing, mailbox)
+        self._on_closed = on_closed
+        self._complaints: set[str] = set()
+        self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
+
+    def start(self) -> None:
+        """Begin; call it before RegisterListener, whose reply QEMU sends first."""
+        self._thread.start()
+
+    def answer(self, serials: list[int]) -> None:
+        """Answer UpdateDMABUF calls whose buffer is no longer read. Any thread; never waits."""
+        for serial in self.mailbox.claim(serials):
+            self._framing.reply(serial)
+
+    def console_resized(self, width: int, height: int) -> None:
+        """The console's size as its properties tell it: the only sign that it shrank."""
+        self._picture.console_resized(width, height)
+
+    def close(self) -> None:
+        """End the connection and the thread. Any thread but the listener's own."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    # -- the thread --------------------------------------------------------
+
+    def _run(self) -> None:
+        reason = ""
+        try:
+            sasl.authenticate(self._sock)
+            self._serve()
+        except GlviewError as error:
+            reason = str(error)
+        except OSError as error:
+            reason = error.strerror or str(error)
+        except MemoryError:
+            reason = "out of memory"
+        finally:
+            self._sock.close()
+            self._picture.close()
+            self._on_closed(reason)
+
+    def _serve(self) -> None:
+        while True:
+            self._await_call()
+            call = self._framing.next()
+            if call is None:
+                return
+            try:
+                self._dispatch(call)
+                self._framing.skip(call)
+            finally:
+                call.close()
+
+    def _await_call(self) -> None:
+        """Wait for the next message, answering updates whose time is up meanwhile."""
+        while True:
+            deadline = self.mailbox.next_reply_deadline()
+            if deadline is None:
+                self._framing.wait(None)
+                return
+            now = time.monotonic()
+            if now >= deadline:
+                for serial in self.mailbox.pop_overdue(now):
+                    self._framing.reply(serial)
+            elif self._framing.wait(deadline - now):
+                return
+
+    def _dispatch(self, call: Call) -> None:
+        fields = call.fields
+        if not fields.member:
+            return  # a reply or a signal: we expect none
+        expected = _PICTURE_CALLS.get(fields.member)
+        try:
+            if expected is None or expected[0] != fields.interface:
+                self._answer_other(call)
+            elif expected[1] != fields.signature:
+                raise ProtocolError(
+                    f"{fields.member} came with arguments of type"
+                    f" '{fields.signature}' instead of '{expected[1]}'"
+                )
+            else:
+                self._picture.handle(call)
+        except (ProtocolError, OSError) as error:  # OSError: memory that cannot be had or mapped
+            self._refuse(call, _FAILED, str(error))
+            self._complain(f"{fields.member}: {error}")
+
+    def _complain(self, text: str) -> None:
+        """Tell the user, once for each text: the peer may repeat itself for ever."""
+        if text not in self._complaints and len(self._complaints) < 64:
+            self._complaints.add(text)
+            log.warning("QEMU sent something that cannot be shown: %s", text)
+        self.mailbox.put_problem(text)
+
+    # -- everything but pictures -------------------------------------------
+
+    def _answer_other(self, call: Call) -> None:
+        if not call.wants_reply:
+            return
+        body = bytes(self._framing.read(call, min(call.left, 4096)))
+        try:
+            signature, values = self._standard(call, body)
+        except CallError as error:
+            self._refuse(call, error.name, error.text)
+            return
+        self._framing.send(
+            wire.Message(
+                wire.RETURN,
+                flags=wire.NO_REPLY_EXPECTED,
+                reply_serial=call.serial,
+                signature=signature,
+                body=values,
+            )
+        )
+
+    def _standard(self, call: Call, body: bytes) -> tuple[str, tuple[object, ...]]:
+        """Answer Properties, Introspectable and Peer. Raises CallError."""
+        fields = call.fields
+        arguments, _ = wire.unmarshal(fields.signature, body, 0, call.big_endian)
+        request = fields.interface, fields.member
+        if request == (_PROPERTIES, "GetAll"):
+            offers = {"Interfaces": wire.Variant("as", self._offers)}
+            return "a{sv}", (offers if arguments[:1] == (LISTENER,) else {},)
+        if request == (_PROPERTIES, "Get"):
+            if arguments != (LISTENER, "Interfaces"):
+                raise CallError(_UNKNOWN_PROPERTY, "no such property")
+            return "v", (wire.Variant("as", self._offers),)
+        if request == ("org.freedesktop.DBus.Introspectable", "Introspect"):
+            return "s", (_introspection(),)
+        if request == ("org.freedesktop.DBus.Peer", "Ping"):
+            return "", ()
+        raise CallError(_UNKNOWN_METHOD, f"no method {fields.interface}.{fields.member}")
+
+    def _refuse(self, call: Call, name: str, text: str) -> None:
+        if call.wants_reply:
+            self._framing.send(
+                wire.Message(
+                    wire.ERROR,
+                    flags=wire.NO_REPLY_EXPECTED,
+                    error_name=name,
+                    reply_serial=call.serial,
+                    signature="s",
+                    body=(text,),
+                )
+            )
+
+
+def _introspection() -> str:
+    interfaces: dict[str, list[str]] = {}
+    for member, (interface, signature) in _PICTURE_CALLS.items():
+        args = "".join(f'<arg type="{kind}" direction="in"/>' for kind in _split(signature))
+        interfaces.setdefault(interface, []).append(f'<method name="{member}">{args}</method>')
+    parts = [f'<interface name="{n}">{"".join(m)}</interface>' for n, m in interfaces.items()]
+    return f"<node>{''.join(parts)}</node>"
+
+
+def _split(signature: str) -> list[str]:
+    """The complete types of a signature of basic types and arrays of them."""
+    kinds: list[str] = []
+    prefix = ""
+    for letter in signature:
+        if letter == "a":
+            prefix = "a"
+        else:
+            kinds.append(prefix + letter)
+            prefix = ""
+    return kinds

@@ -1,0 +1,213 @@
+"""The calls that carry the picture: arguments checked, pixels put where they belong.
+
+One method for each call of the Listener interfaces; QEMU's side of them is
+ui/dbus-listener.c. All run on the listener's thread.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+
+from glview.dbus import wire
+from glview.errors import ProtocolError
+from glview.qemu.framing import Call, Framing
+from glview.scanout import checks
+from glview.scanout.geometry import Rect
+from glview.scanout.mailbox import Cursor, Mailbox, Pointer
+from glview.scanout.memory import Memory
+from glview.scanout.shadow import Shadow
+from glview.scanout.source import DmabufSource, MapSource, Plane
+
+
+def _layout(fields: str) -> dict[bool, struct.Struct]:
+    return {big: struct.Struct((">" if big else "<") + fields) for big in (False, True)}
+
+
+_SCANOUT = _layout("5I")  # width, height, stride, format, length
+_UPDATE = _layout("4i3I")  # x, y, width, height, stride, format, length
+_CURSOR = _layout("4iI")  # width, height, hot x, hot y, length
+_RECT = _layout("4i")
+_MOUSE = _layout("3i")  # x, y, on
+_MAP = _layout("6I")  # handle, offset, width, height, stride, format
+_DMABUF = _layout("5I4xQI")  # handle, width, height, stride, fourcc, modifier, y0_top
+
+
+class PictureCalls:
+    """Decodes the calls of one listener and puts the outcome into the mailbox."""
+
+    def __init__(self, framing: Framing, mailbox: Mailbox) -> None:
+        self._framing = framing
+        self._mailbox = mailbox
+        self._shadow = Shadow(mailbox)
+        self._size = (0, 0)  # of the newest map or dma-buf scanout
+        self._dmabuf = False
+        self._scratch = bytearray()
+        self._guard = threading.Lock()
+        self._handlers = {
+            "Scanout": self._scanout,
+            "Update": self._update,
+            "ScanoutMap": self._scanout_map,
+            "UpdateMap": self._update_map,
+            "ScanoutDMABUF": self._scanout_dmabuf,
+            "ScanoutDMABUF2": self._scanout_dmabuf2,
+            "UpdateDMABUF": self._update_dmabuf,
+            "Disable": self._disable,
+            "MouseSet": self._mouse_set,
+            "CursorDefine": self._cursor_define,
+        }
+
+    def handle(self, call: Call) -> None:
+        """Handle a call whose member and signature are known.
+
+        Raises ProtocolError for arguments that make no sense; the stream is
+        intact then, and what is left of the body is skipped by the caller.
+        """
+        self._handlers[call.fields.member](call)
+
+    def console_resized(self, width: int, height: int) -> None:
+        """Show no more of a byte picture than the console has. Any thread."""
+        with self._guard:
+            self._shadow.crop(width, height)
+
+    def close(self) -> None:
+        """Let go of the pictures' memory."""
+        with self._guard:
+            self._shadow.forget()
+
+    def _unpack(self, call: Call, layout: dict[bool, struct.Struct]) -> tuple[int, ...]:
+        fields = layout[call.big_endian]
+        return fields.unpack(self._framing.read(call, fields.size))
+
+    # -- bytes -------------------------------------------------------------
+
+    def _scanout(self, call: Call) -> None:
+        width, height, stride, code, length = self._unpack(call, _SCANOUT)
+        fmt = checks.pixman_format(code)
+        needed = checks.picture(width, height, stride, fmt)
+        if length != call.left or length < needed:
+            raise ProtocolError(f"{length} bytes for a picture of {needed}")
+        with self._guard:
+            memory = self._shadow.begin(needed)
+        self._framing.read_into(call, memory)  # QEMU may send more than the picture
+        with self._guard:
+            self._shadow.commit(width, height, stride, fmt)
+        self._dmabuf = False
+
+    def _update(self, call: Call) -> None:
+        x, y, width, height, stride, code, length = self._unpack(call, _UPDATE)
+        fmt = checks.pixman_format(code)
+        rect = checks.rectangle(x, y, width, height)
+        checks.picture(x + width, y + height, (x + width) * fmt.size, fmt)
+        needed = checks.picture(width, height, stride, fmt)
+        if length != call.left or length < needed:
+            raise ProtocolError(f"{length} bytes for a rectangle of {needed}")
+        if len(self._scratch) < needed:
+            self._scratch = bytearray(needed)
+        pixels = memoryview(self._scratch)[:needed]
+        self._framing.read_into(call, pixels)
+        with self._guard:
+            self._shadow.patch(rect, fmt, pixels, stride)
+        self._dmabuf = False
+
+    # -- shared memory -----------------------------------------------------
+
+    def _scanout_map(self, call: Call) -> None:
+        handle, offset, width, height, stride, code = self._unpack(call, _MAP)
+        fmt = checks.pixman_format(code)
+        size = checks.picture(width, height, stride, fmt)
+        fd = call.take_fd(handle)
+        try:
+            checks.mappable(fd, offset + size)
+            memory = Memory(size, fd, offset)
+        finally:
+            os.close(fd)
+        self._framing.reply(call.serial)
+        self._size = width, height
+        self._dmabuf = False
+        with self._guard:
+            self._shadow.forget()
+        source = MapSource(memory, width, height, stride, fmt)
+        self._mailbox.put_source(source, Rect(0, 0, width, height), updated=False)
+
+    def _update_map(self, call: Call) -> None:
+        self._mailbox.put_damage(self._clip(self._unpack(call, _RECT)))
+
+    def _clip(self, rect: tuple[int, ...]) -> Rect:
+        """Damage inside the scanout; all of it where QEMU's rectangle is a stale one."""
+        width, height = self._size
+        x, y, w, h = rect
+        return Rect(x, y, w, h).clip(width, height) or Rect(0, 0, width, height)
+
+    # -- dma-bufs ----------------------------------------------------------
+
+    def _scanout_dmabuf(self, call: Call) -> None:
+        handle, width, height, stride, fourcc, modifier, y0_top = self._unpack(call, _DMABUF)
+        planes = (Plane(call.take_fd(handle), 0, stride),)
+        rect = 0, 0, width, height
+        self._put_dmabuf(
+            DmabufSource(planes, rect, (width, height), fourcc, modifier, bool(y0_top))
+        )
+
+    def _scanout_dmabuf2(self, call: Call) -> None:
+        body = self._framing.read(call, call.left)
+        values, _ = wire.unmarshal(call.fields.signature, body, 0, call.big_endian)
+        handles, x, y, width, height, offsets, strides, count, fourcc, *rest = values
+        backing_width, backing_height, modifier, y0_top = rest
+        if not 1 <= count <= 4 or not handles or min(len(offsets), len(strides)) < count:
+            raise ProtocolError(f"{len(handles)} buffers for {count} planes")
+        # Planes that share a buffer come without an fd of their own.
+        wanted = [handles[i] if i < len(handles) else handles[0] for i in range(count)]
+        if not call.has_fds(wanted):
+            raise ProtocolError("ScanoutDMABUF2 came without its file descriptors")
+        fds = {handle: call.take_fd(handle) for handle in set(wanted)}
+        at = [fds[handle] for handle in wanted]
+        planes = tuple(Plane(*p) for p in zip(at, offsets, strides, strict=False))
+        rect, backing = (x, y, width, height), (backing_width, backing_height)
+        self._put_dmabuf(DmabufSource(planes, rect, backing, fourcc, modifier, bool(y0_top)))
+
+    def _put_dmabuf(self, source: DmabufSource) -> None:
+        try:
+            self._check_dmabuf(source)
+        except ProtocolError:
+            source.close()
+            raise
+        self._size = source.width, source.height
+        self._dmabuf = True
+        with self._guard:
+            self._shadow.forget()
+        damage = Rect(0, 0, source.width, source.height)
+        self._mailbox.put_source(source, damage, updated=False)
+
+    @staticmethod
+    def _check_dmabuf(source: DmabufSource) -> None:
+        rect = checks.rectangle(source.x, source.y, source.width, source.height)
+        backing = source.backing_width, source.backing_height
+        checks.rectangle(0, 0, *backing)
+        if rect.clip(*backing) != rect:
+            raise ProtocolError(f"the scanout {rect} lies outside its buffer of {backing}")
+        checks.dmabuf_planes(source.planes, backing, source.fourcc, source.modifier)
+
+    def _update_dmabuf(self, call: Call) -> None:
+        rect = self._clip(self._unpack(call, _RECT))
+        if not (self._dmabuf and self._mailbox.put_update(rect, call.serial)):
+            self._framing.reply(call.serial)
+
+    def _disable(self, _call: Call) -> None:
+        self._mailbox.put_disable()
+
+    # -- pointer -----------------------------------------------------------
+
+    def _mouse_set(self, call: Call) -> None:
+        x, y, on = self._unpack(call, _MOUSE)
+        self._mailbox.put_pointer(Pointer(x, y, bool(on)))
+
+    def _cursor_define(self, call: Call) -> None:
+        width, height, hot_x, hot_y, length = self._unpack(call, _CURSOR)
+        sane = 0 < width <= checks.MAX_SPRITE and 0 < height <= checks.MAX_SPRITE
+        if not sane or length != call.left or length < width * height * 4:
+            raise ProtocolError(f"{length} bytes for a pointer sprite of {width}x{height}")
+        pixels = bytearray(width * height * 4)
+        self._framing.read_into(call, memoryview(pixels))
+        self._mailbox.put_cursor(Cursor(width, height, hot_x, hot_y, bytes(pixels)))

@@ -1,0 +1,85 @@
+"""Numbers and descriptors from outside, checked before anything touches them.
+
+GL drivers do not check: software Mesa crashes the process when it draws from
+a dma-buf descriptor that is a pipe or too short. (A mapping touched past the
+end of its file would kill us likewise.)
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from glview.errors import ProtocolError
+from glview.scanout.formats import (
+    BY_FOURCC,
+    BY_PIXMAN,
+    MOD_INVALID,
+    MOD_LINEAR,
+    PixelFormat,
+    fourcc_text,
+)
+from glview.scanout.geometry import MAX_SIDE, Rect, sane_size, span
+from glview.scanout.source import Plane
+
+MAX_PICTURE = 512 << 20  # bytes; an 8K picture has 133 million
+MAX_SPRITE = 2048  # pixels a side
+
+
+def pixman_format(code: int) -> PixelFormat:
+    """The format of a pixman code. Raises ProtocolError for one that is not in the table."""
+    fmt = BY_PIXMAN.get(code)
+    if fmt is None:
+        known = ", ".join(f.name for f in BY_PIXMAN.values())
+        raise ProtocolError(f"unknown pixel format {code:#010x}", f"glview knows {known}")
+    return fmt
+
+
+def picture(width: int, height: int, stride: int, fmt: PixelFormat) -> int:
+    """Bytes that such a picture takes. Raises ProtocolError for an impossible one."""
+    if not sane_size(width, height):
+        raise ProtocolError(f"impossible picture size {width}x{height}")
+    if stride < width * fmt.size:
+        raise ProtocolError(f"stride {stride} is too short for {width} pixels of {fmt.name}")
+    size = span(width, height, stride, fmt.size)
+    if size > MAX_PICTURE:
+        raise ProtocolError(f"picture of {size} bytes ({width}x{height}, stride {stride})")
+    return size
+
+
+def rectangle(x: int, y: int, width: int, height: int) -> Rect:
+    """A rectangle of pixels that a picture may grow to. Raises ProtocolError."""
+    if x < 0 or y < 0 or not sane_size(width, height) or max(x + width, y + height) > MAX_SIDE:
+        raise ProtocolError(f"impossible rectangle {width}x{height} at {x},{y}")
+    return Rect(x, y, width, height)
+
+
+def mappable(fd: int, end: int) -> None:
+    """Check that bytes up to `end` of `fd` can be mapped. Raises ProtocolError.
+
+    QEMU with blob resources and gl=off really sends its own standard input.
+    """
+    info = os.fstat(fd)
+    if not stat.S_ISREG(info.st_mode):
+        raise ProtocolError("the shared memory is not a file that can be mapped")
+    if info.st_size < end:
+        raise ProtocolError(f"the shared memory ends at {info.st_size}, before {end}")
+
+
+def dmabuf_planes(
+    planes: tuple[Plane, ...], backing: tuple[int, int], fourcc: int, modifier: int
+) -> None:
+    """Check that every plane lies inside its buffer. Raises ProtocolError."""
+    fmt = BY_FOURCC.get(fourcc)
+    linear = modifier in (MOD_LINEAR, MOD_INVALID)
+    for number, plane in enumerate(planes):
+        needed = plane.offset + 1
+        if fmt is not None and linear and number == 0:
+            needed = plane.offset + picture(*backing, plane.stride, fmt)
+        try:
+            size = os.lseek(plane.fd, 0, os.SEEK_END)
+        except OSError:
+            raise ProtocolError(f"plane {number} is not a dma-buf") from None
+        if size < needed:
+            what = f"{fourcc_text(fourcc)} {backing[0]}x{backing[1]}"
+            raise ProtocolError(f"plane {number} of {size} bytes is too short for {what}")

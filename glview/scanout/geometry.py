@@ -1,0 +1,60 @@
+"""Rectangles and the arithmetic that keeps us inside other people's memory."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+# No console is larger than this in either direction; QEMU's own limits and
+# those of GL textures lie at or below it.
+MAX_SIDE = 32768
+
+
+class Rect(NamedTuple):
+    """A rectangle of pixels, origin top left."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def clip(self, width: int, height: int) -> Rect | None:
+        """The part inside (0, 0, width, height), or None where there is none."""
+        x0, y0 = max(self.x, 0), max(self.y, 0)
+        x1, y1 = min(self.x + self.width, width), min(self.y + self.height, height)
+        if x1 <= x0 or y1 <= y0:
+            return None
+        return Rect(x0, y0, x1 - x0, y1 - y0)
+
+    def union(self, other: Rect | None) -> Rect:
+        """The smallest rectangle that holds both."""
+        if other is None:
+            return self
+        x0, y0 = min(self.x, other.x), min(self.y, other.y)
+        x1 = max(self.x + self.width, other.x + other.width)
+        y1 = max(self.y + self.height, other.y + other.height)
+        return Rect(x0, y0, x1 - x0, y1 - y0)
+
+
+def sane_size(width: int, height: int) -> bool:
+    """Whether a console can have this size at all."""
+    return 0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE
+
+
+def span(width: int, height: int, stride: int, size: int) -> int:
+    """Bytes from the first to just past the last pixel.
+
+    Not `stride * height`: the last row may end with the memory
+    (a scanout at the bottom right of a larger resource does).
+    """
+    return stride * (height - 1) + width * size
+
+
+def fit(width: int, height: int, into_width: int, into_height: int) -> Rect:
+    """Place a picture in a window: exactly 1:1 where sizes match, else aspect-true, centred."""
+    if width <= 0 or height <= 0 or into_width <= 0 or into_height <= 0:
+        return Rect(0, 0, max(into_width, 0), max(into_height, 0))
+    if into_width * height <= into_height * width:
+        w, h = into_width, max(1, round(height * into_width / width))
+    else:
+        w, h = max(1, round(width * into_height / height)), into_height
+    return Rect((into_width - w) // 2, (into_height - h) // 2, w, h)

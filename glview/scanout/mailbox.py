@@ -1,0 +1,216 @@
+"""The one slot between a listener thread and the main thread.
+
+The listener thread puts the newest state in, the main thread takes it out
+when it is ready to draw. Newest wins: sources that were never looked at are
+dropped, damage is a union, and the calls that QEMU waits for are collected.
+The listener never waits for the main thread here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from glview.scanout.geometry import Rect
+from glview.scanout.source import Source
+
+# QEMU waits 1000 ms for the answer to UpdateDMABUF with the guest's GPU stopped.
+REPLY_WITHIN = 0.1
+
+
+@dataclass(slots=True, frozen=True)
+class Cursor:
+    """A pointer sprite: B, G, R, A bytes, premultiplied; the hot spot in pixels."""
+
+    width: int
+    height: int
+    hot_x: int
+    hot_y: int
+    pixels: bytes
+
+
+@dataclass(slots=True, frozen=True)
+class Pointer:
+    """Where the guest shows its pointer: the sprite's top left for virtio-gpu."""
+
+    x: int
+    y: int
+    visible: bool
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """What changed since the last look.
+
+    `source` is a scanout that was not seen before, `damage` what changed of
+    the newest one, `updated` whether an update came after it was announced.
+    `replies` are serials of UpdateDMABUF calls that this look covers.
+    """
+
+    source: Source | None = None
+    damage: Rect | None = None
+    updated: bool = False
+    disabled: bool = False
+    cursor: Cursor | None = None
+    pointer: Pointer | None = None
+    problem: str | None = None
+    replies: list[int] = field(default_factory=list)
+
+
+class Mailbox:
+    """See the module. `wake` is called, at most once per look, when something is in it."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.lock = threading.Lock()
+        self._wake = wake
+        self._awake = False
+        self._news = Snapshot()
+        self._replies: deque[tuple[int, float]] = deque()
+        self._hidden = False
+        self.late_replies = 0
+
+    # -- listener thread ---------------------------------------------------
+
+    def put_source(
+        self, source: Source, damage: Rect, *, updated: bool, supersedes: bool = True
+    ) -> None:
+        """Announce a scanout. `updated` where its content is complete already.
+
+        Not `supersedes`: it is the same picture in other memory, so damage
+        not yet looked at still counts.
+        """
+        with self.lock:
+            news = self._news
+            dropped, news.source = news.source, source
+            news.damage = damage if supersedes else damage.union(news.damage)
+            news.updated = updated
+            news.disabled = False
+        if dropped is not None and dropped is not source:
+            dropped.close()
+        self._ring()
+
+    def put_damage(self, rect: Rect) -> None:
+        """A rectangle of the newest scanout changed."""
+        with self.lock:
+            self._add_damage(rect)
+        self._ring()
+
+    def put_update(self, rect: Rect, serial: int) -> bool:
+        """Like `put_damage`, for UpdateDMABUF, which must be answered.
+
+        Returns False where nothing will be drawn: then the caller answers
+        at once. Else the main thread does, or the caller after REPLY_WITHIN.
+        """
+        with self.lock:
+            self._add_damage(rect)
+            if not self._hidden:
+                self._replies.append((serial, time.monotonic() + REPLY_WITHIN))
+            hidden = self._hidden
+        self._ring()
+        return not hidden
+
+    def put_disable(self) -> None:
+        """The scanout was switched off, perhaps only for a moment."""
+        with self.lock:
+            self._news.disabled = True
+        self._ring()
+
+    def put_cursor(self, cursor: Cursor) -> None:
+        """A new pointer sprite."""
+        with self.lock:
+            self._news.cursor = cursor
+        self._ring()
+
+    def put_pointer(self, pointer: Pointer) -> None:
+        """The guest moved, showed or hid its pointer."""
+        with self.lock:
+            self._news.pointer = pointer
+        self._ring()
+
+    def put_problem(self, text: str) -> None:
+        """Something came that cannot be shown; `text` says what and why."""
+        with self.lock:
+            self._news.problem = text
+        self._ring()
+
+    def next_reply_deadline(self) -> float | None:
+        """When the oldest unanswered UpdateDMABUF must be answered (monotonic seconds)."""
+        with self.lock:
+            return self._replies[0][1] if self._replies else None
+
+    def pop_overdue(self, now: float) -> list[int]:
+        """Serials whose time is up. The main thread will not see them again."""
+        overdue = []
+        with self.lock:
+            while self._replies and self._replies[0][1] <= now:
+                overdue.append(self._replies.popleft()[0])
+            self.late_replies += len(overdue)
+        return overdue
+
+    # -- main thread -------------------------------------------------------
+
+    def take(self) -> Snapshot:
+        """Everything new; ownership of `source` goes with it."""
+        with self.lock:
+            news, self._news = self._news, Snapshot()
+            news.replies = [serial for serial, _ in self._replies]
+            self._awake = False
+        return news
+
+    def claim(self, serials: list[int]) -> list[int]:
+        """Of these replies, those which nobody has sent yet; the caller sends them now."""
+        if not serials:
+            return []
+        wanted = set(serials)
+        with self.lock:
+            mine = [serial for serial, _ in self._replies if serial in wanted]
+            self._replies = deque(r for r in self._replies if r[0] not in wanted)
+        return mine
+
+    def set_hidden(self, hidden: bool) -> None:
+        """Whether nothing is being drawn, so that replies need not wait for it."""
+        with self.lock:
+            self._hidden = hidden
+
+    def close(self) -> None:
+        """Drop a source that nobody took."""
+        source = self.take().source
+        if source is not None:
+            source.close()
+
+    # -- either ------------------------------------------------------------
+
+    def _add_damage(self, rect: Rect) -> None:
+        self._news.damage = rect.union(self._news.damage)
+        self._news.updated = True
+
+    def _ring(self) -> None:
+        with self.lock:
+            if self._awake:
+                return
+            self._awake = True
+        self._wake()
+
+
+class WakeUp:
+    """An eventfd that any thread can ring and a poll loop can wait for."""
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def ring(self) -> None:
+        """Make `fd` readable."""
+        os.eventfd_write(self.fd, 1)
+
+    def clear(self) -> None:
+        """Make `fd` unreadable again."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.fd)
+
+    def close(self) -> None:
+        os.close(self.fd)

@@ -1,0 +1,212 @@
+"""The picture that is built from `Scanout` and `Update` calls.
+
+A frame is received into memory that nobody looks at and shown only when
+complete; a rectangle is received aside and copied in when complete. So the
+main thread always reads whole pictures, and the listener thread never waits
+for it: where the main thread is just reading the picture that a rectangle
+belongs to, the picture is copied first (copy on write).
+"""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Self
+
+from glview.scanout.formats import PixelFormat
+from glview.scanout.geometry import Rect
+from glview.scanout.mailbox import Mailbox
+from glview.scanout.memory import Memory
+from glview.scanout.source import PixelSource
+
+
+class Buffer:
+    """Memory for one picture, with its users counted under the shadow's lock."""
+
+    def __init__(self, size: int) -> None:
+        self.memory = Memory(size)
+        self.users = 0
+        self.readers = 0
+
+
+class BytesSource(PixelSource):
+    """A picture received as bytes; keeps its buffer from being received into.
+
+    `with source:` around reading keeps rectangles from being copied in.
+    """
+
+    def __init__(
+        self, shadow: Shadow, buffer: Buffer, size: tuple[int, int], stride: int, fmt: PixelFormat
+    ) -> None:
+        super().__init__(buffer.memory, *size, stride, fmt)
+        self._shadow = shadow
+        self._buffer: Buffer | None = buffer
+        buffer.users += 1
+
+    def __enter__(self) -> Self:
+        if self._buffer is not None:
+            with self._shadow.lock:
+                self._buffer.readers += 1
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._buffer is not None:
+            with self._shadow.lock:
+                self._buffer.readers -= 1
+
+    def close(self) -> None:
+        if self._buffer is not None:
+            with self._shadow.lock:
+                self._buffer.users -= 1
+            self._buffer = None
+
+
+class Shadow:
+    """Owned by one listener thread; `lock` is shared with readers of its sources."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self.lock = threading.Lock()
+        self._mailbox = mailbox
+        self._pool: list[Buffer] = []
+        self._current: Buffer | None = None
+        self._incoming: Buffer | None = None
+        self._size = (0, 0)
+        self._stride = 0
+        self._format: PixelFormat | None = None
+
+    # -- whole frames ------------------------------------------------------
+
+    def begin(self, size: int) -> memoryview:
+        """Memory of `size` bytes to receive a whole frame into; nobody looks at it."""
+        self._incoming = self._free(size)
+        return self._incoming.memory.view
+
+    def commit(self, width: int, height: int, stride: int, fmt: PixelFormat) -> None:
+        """The frame begun last is complete: show it."""
+        assert self._incoming is not None
+        self._adopt(self._incoming, (width, height), stride, fmt)
+        self._incoming = None
+        self._publish(Rect(0, 0, width, height))
+
+    # -- rectangles --------------------------------------------------------
+
+    def patch(self, rect: Rect, fmt: PixelFormat, pixels: memoryview, stride: int) -> None:
+        """Copy a received rectangle into the picture, growing it where needed.
+
+        `pixels` has rows `stride` bytes apart.
+        """
+        fresh = self._make_room(rect, fmt)
+        assert self._current is not None
+        with self.lock:
+            busy = self._current.readers > 0
+            if not busy:
+                self._copy_in(rect, pixels, stride)
+        if busy:
+            self._duplicate()
+            self._copy_in(rect, pixels, stride)
+        if fresh:
+            self._publish(Rect(0, 0, *self._size))
+        elif busy:
+            self._publish(rect, supersedes=False)
+        else:
+            self._mailbox.put_damage(rect)
+
+    def crop(self, width: int, height: int) -> None:
+        """The console is this large now: show no more than that (it may have shrunk)."""
+        if self._current is None or self._format is None:
+            return
+        size = min(width, self._size[0]), min(height, self._size[1])
+        if size != self._size and size[0] > 0 and size[1] > 0:
+            self._size = size
+            self._publish(Rect(0, 0, *size))
+
+    def forget(self) -> None:
+        """Another kind of scanout took over."""
+        if self._current is not None:
+            with self.lock:
+                self._current.users -= 1
+        self._current = None
+        self._format = None
+        self._size = (0, 0)
+        self._pool.clear()
+
+    # -- inside ------------------------------------------------------------
+
+    def _free(self, size: int) -> Buffer:
+        """A buffer without users, of the pool or new; odd sizes leave the pool."""
+        with self.lock:
+            self._pool = [b for b in self._pool if b.users or b.memory.size == size]
+            for buffer in self._pool:
+                if not buffer.users:
+                    return buffer
+        buffer = Buffer(size)
+        self._pool.append(buffer)
+        return buffer
+
+    def _adopt(self, buffer: Buffer, size: tuple[int, int], stride: int, fmt: PixelFormat) -> None:
+        with self.lock:
+            if self._current is not None:
+                self._current.users -= 1
+            buffer.users += 1
+        self._current, self._size, self._stride, self._format = buffer, size, stride, fmt
+
+    def _publish(self, damage: Rect, *, supersedes: bool = True) -> None:
+        assert self._current is not None
+        assert self._format is not None
+        with self.lock:
+            source = BytesSource(self, self._current, self._size, self._stride, self._format)
+        self._mailbox.put_source(source, damage, updated=True, supersedes=supersedes)
+
+    def _make_room(self, rect: Rect, fmt: PixelFormat) -> bool:
+        """Have a picture that holds `rect`; True where it is another one than before."""
+        width, height = rect.x + rect.width, rect.y + rect.height
+        if self._format is fmt:
+            width, height = max(width, self._size[0]), max(height, self._size[1])
+            if (width, height) == self._size:
+                return False
+        old, old_size, old_stride = self._current, self._size, self._stride
+        keep = old is not None and self._format is fmt
+        stride = width * fmt.size
+        buffer = self._free(stride * height)
+        buffer.memory.view[:] = bytes(stride * height)
+        if keep and old is not None:
+            row = old_size[0] * fmt.size
+            _copy_rows(buffer.memory.view, 0, stride, old.memory.view, old_stride, row, old_size[1])
+        self._adopt(buffer, (width, height), stride, fmt)
+        return True
+
+    def _duplicate(self) -> None:
+        old = self._current
+        assert old is not None
+        assert self._format is not None
+        size = old.memory.size
+        copy = self._free(size)
+        copy.memory.view[:] = old.memory.view
+        self._adopt(copy, self._size, self._stride, self._format)
+
+    def _copy_in(self, rect: Rect, pixels: memoryview, step: int) -> None:
+        assert self._current is not None
+        assert self._format is not None
+        size = self._format.size
+        start = rect.y * self._stride + rect.x * size
+        row = rect.width * size
+        _copy_rows(self._current.memory.view, start, self._stride, pixels, step, row, rect.height)
+
+
+def _copy_rows(
+    target: memoryview, start: int, stride: int, rows: memoryview, step: int, row: int, count: int
+) -> None:
+    """Copy `count` rows of `row` bytes, `step` apart, to `start`, `stride` apart."""
+    if row == stride == step:
+        target[start : start + row * count] = rows[: row * count]
+        return
+    at = 0
+    for _ in range(count):
+        target[start : start + row] = rows[at : at + row]
+        start += stride
+        at += step

@@ -1,0 +1,1 @@
+"""A VM without QEMU: the server side of the D-Bus display."""

@@ -1,0 +1,85 @@
+"""Fixtures of the laboratory: each test gets processes and a folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.bus import Bus
+from tests.support.qemu import Qemu
+from tests.support.viewer import Viewer
+from tests.support.weston import Weston
+from tests.support.x11 import Xvfb
+
+
+@pytest.fixture(scope="session")
+def xvfb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Xvfb]:
+    """One X server of 1920x1200 for the whole run, its pointer parked bottom right."""
+    with Xvfb(tmp_path_factory.mktemp("xvfb")) as server:
+        server.park_pointer()
+        yield server
+
+
+@pytest.fixture
+def own_xvfb(tmp_path: Path) -> Iterator[Xvfb]:
+    """An X server for one test alone, to be stopped or to have its pointer moved."""
+    folder = tmp_path / "own-xvfb"
+    folder.mkdir()
+    with Xvfb(folder) as server:
+        server.park_pointer()
+        yield server
+
+
+@pytest.fixture
+def weston(own_xvfb: Xvfb, tmp_path: Path) -> Iterator[Weston]:
+    """A compositor for one test alone, in `own_xvfb`."""
+    folder = tmp_path / "weston"
+    folder.mkdir()
+    with Weston(own_xvfb, folder) as compositor:
+        yield compositor
+
+
+@pytest.fixture
+def bus(tmp_path: Path) -> Iterator[Bus]:
+    """A message bus for one test alone."""
+    folder = tmp_path / "bus"
+    folder.mkdir()
+    with Bus(folder) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def start_qemu(tmp_path: Path) -> Iterator[Callable[..., Qemu]]:
+    """A function that starts a VM: keywords as of `Qemu`. All end with the test."""
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> Qemu:
+            folder = tmp_path / f"qemu{len(started)}"
+            folder.mkdir()
+            started.append(folder)
+            return stack.enter_context(Qemu(folder, **options))
+
+        started: list[Path] = []
+        yield start
+
+
+@pytest.fixture
+def start_viewer(tmp_path: Path) -> Iterator[Callable[..., Viewer]]:
+    """A function that starts glview: arguments as of `Viewer`, without the folder.
+
+    All end with the test, which fails if one left a traceback.
+    """
+    with ExitStack() as stack:
+
+        def start(desktop: Xvfb | Weston, *args: str | Path, **options: Any) -> Viewer:
+            folder = tmp_path / f"viewer{len(started)}"
+            folder.mkdir()
+            started.append(folder)
+            return stack.enter_context(Viewer(desktop, folder, *args, **options))
+
+        started: list[Path] = []
+        yield start
