@@ -10,22 +10,21 @@ import contextlib
 import itertools
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from bench.process import ForeignLoad, cpu_seconds, rss_mib
-from bench.report import Idle, Result, Update
+from bench.process import ForeignLoad, cpu_seconds, machine, rss_mib, wakeups
+from bench.report import Life, Result, Update
 from bench.screen import Screen
-from bench.source import Guest, Via
+from bench.source import Guest, Rect
 from bench.viewers import Viewer
-
-Rect = tuple[int, int, int, int]
 
 FIRST = 0x205080  # the colour that a viewer is started with
 COLOURS = (0xC03020, 0x30B040)  # those that updates alternate between
 TIMEOUT = 20.0  # seconds for a viewer to show its first picture, or to end
 LOST = 2.0  # seconds after which an update that is not on the screen counts as lost
+TOO_MANY_LOST = 5  # the bench gives up
 REST = 0.004  # seconds between two updates: each finds everything at rest
 SETTLE = 0.05  # seconds before CPU time is read: what an update leaves behind is done by then
 
@@ -48,7 +47,7 @@ class Case(NamedTuple):
 
     width: int
     height: int
-    via: Via
+    via: str
 
     def changes(self) -> dict[str, Rect]:
         """The rectangles that updates change: everything, and a square in the middle."""
@@ -57,21 +56,24 @@ class Case(NamedTuple):
 
 
 class Session:
-    """One viewer that shows a guest on a screen. Use with `with`."""
+    """One viewer that shows a guest on a screen. Use with `with`.
+
+    `start` is the time from its exec to the guest's first picture on the screen.
+    Raises RuntimeError when it shows nothing, or not one pixel for one pixel.
+    """
 
     def __init__(self, viewer: Viewer, case: Case, screen: Screen, log: Path) -> None:
         self.viewer, self.case, self.screen = viewer, case, screen
         self._colours = itertools.cycle(COLOURS)
-        self._exit = contextlib.ExitStack()
-        with self._exit.pop_all() as exit:
-            self._guest = exit.enter_context(Guest(case.width, case.height, case.via))
+        with contextlib.ExitStack() as stack:
+            self._guest = stack.enter_context(Guest(*case, FIRST))
             began = time.monotonic()
-            self.process = viewer.start(self._guest.viewer_fd(), screen.display, log)
-            exit.callback(end, self.process)
-            self._guest.accept(FIRST, TIMEOUT)
+            self.process = self._guest.start(viewer, screen.display, log)
+            stack.callback(end, self.process)
             self.start = self._first_picture(log) - began
-            self._origin = self._find()
-            self._exit = exit.pop_all()
+            self._guest.wait_viewer(TIMEOUT)
+            self._x, self._y = self._find()
+            self._exit = stack.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -98,28 +100,48 @@ class Session:
             time.sleep(0.01)
         return found
 
-    def update(self, rect: Rect) -> tuple[float | None, float]:
-        """Change a rectangle; seconds until it is on the screen (None: lost), until the reply."""
-        colour = next(self._colours)
-        self._guest.paint(rect, colour)
-        last_x = self._origin[0] + rect[0] + rect[2] - 1
-        last_y = self._origin[1] + rect[1] + rect[3] - 1
-        began = time.monotonic()
-        self._guest.send(rect, colour)
-        seen = self.screen.wait_pixel(last_x, last_y, colour, LOST)
-        replied = self._guest.wait_reply(LOST)
-        time.sleep(REST)
-        return None if seen is None else seen - began, replied - began
-
     def turn(self, rect: Rect, updates: int, into: Update) -> None:
-        """A turn of updates, their CPU time included."""
+        """A turn of updates, each after a rest: time to the screen, and CPU time."""
         viewer, server = self._cpu()
         for _ in range(updates):
-            latency, reply = self.update(rect)
-            into.add(latency, reply)
+            seconds = self._to_screen(rect)
+            if seconds is not None:
+                into.latency.append(seconds)
+            elif (lost := into.lost + 1) > TOO_MANY_LOST:
+                raise RuntimeError(f"{self.viewer.name} does not show what changes: {into.change}")
+            else:
+                into.lost = lost
+            time.sleep(REST)
         time.sleep(SETTLE)
         viewer_after, server_after = self._cpu()
-        into.add_cpu((viewer_after - viewer) / updates, (server_after - server) / updates)
+        into.viewer_cpu.append((viewer_after - viewer) / updates)
+        into.server_cpu.append((server_after - server) / updates)
+
+    def turn_of_replies(self, rect: Rect, updates: int, into: Update) -> None:
+        """A turn of updates with a call behind each that is answered: time to the answer."""
+        for _ in range(updates):
+            colour = next(self._colours)
+            self._guest.paint(rect, colour)
+            began = time.monotonic()
+            self._guest.send(rect)
+            self._guest.ask()
+            into.reply.append(time.monotonic() - began)
+            self._wait_shown(rect, colour)
+            time.sleep(REST)
+
+    def _to_screen(self, rect: Rect) -> float | None:
+        """Change a rectangle; seconds until the screen shows it, None if it does not."""
+        colour = next(self._colours)
+        self._guest.paint(rect, colour)
+        began = time.monotonic()
+        self._guest.send(rect)
+        seen = self._wait_shown(rect, colour)
+        return None if seen is None else seen - began
+
+    def _wait_shown(self, rect: Rect, colour: int) -> float | None:
+        """Wait for a rectangle's last pixel: frames are put on the screen from the top."""
+        x, y = self._x + rect[0] + rect[2] - 1, self._y + rect[1] + rect[3] - 1
+        return self.screen.wait_pixel(x, y, colour, LOST)
 
     def _cpu(self) -> tuple[float, float]:
         return cpu_seconds(self.process.pid), cpu_seconds(self.screen.process.pid)
@@ -142,68 +164,70 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 def run(viewers: Sequence[Viewer], cases: Iterable[Case], effort: Effort, log: Path) -> Result:
     """Ask everything. Raises RuntimeError when a viewer shows nothing."""
-    result = Result()
-    with contextlib.ExitStack() as exit:
-        screens = [exit.enter_context(Screen(1920, 1200)) for _ in viewers]
+    result = Result(machine())
+    with contextlib.ExitStack() as stack:
+        screens = [stack.enter_context(Screen(1920, 1200)) for _ in viewers]
         for case in cases:
             places = list(zip(viewers, screens, strict=True))
-            result.idle += _case(places, case, effort, log, result.updates)
+            _ask(places, case, effort, log, result)
     return result
 
 
-def _case(
-    places: list[tuple[Viewer, Screen]],
-    case: Case,
-    effort: Effort,
-    log: Path,
-    updates: list[Update],
-) -> list[Idle]:
-    """All questions about one case; adds to `updates`."""
+def _ask(
+    places: list[tuple[Viewer, Screen]], case: Case, effort: Effort, log: Path, result: Result
+) -> None:
+    """All questions about one case."""
     starts: dict[str, list[float]] = {viewer.name: [] for viewer, _ in places}
     for _ in range(effort.starts - 1):
         for viewer, screen in places:
             with Session(viewer, case, screen, log) as session:
                 starts[viewer.name].append(session.start)
-    with contextlib.ExitStack() as exit:
-        sessions = [exit.enter_context(Session(*place, log)) for place in _with(case, places)]
+    with contextlib.ExitStack() as stack:
+        sessions = [
+            stack.enter_context(Session(viewer, case, screen, log)) for viewer, screen in places
+        ]
         for session in sessions:
             starts[session.viewer.name].append(session.start)
-        for name, rect in case.changes().items():
-            updates += _updates(sessions, name, rect, effort)
-        return _idle(sessions, starts, effort)
-
-
-def _with(
-    case: Case, places: list[tuple[Viewer, Screen]]
-) -> Iterator[tuple[Viewer, Case, Screen]]:
-    return ((viewer, case, screen) for viewer, screen in places)
+        for change, rect in case.changes().items():
+            result.updates += _updates(sessions, change, rect, effort)
+        result.lives += _lives(sessions, starts, effort)
 
 
 def _updates(sessions: list[Session], change: str, rect: Rect, effort: Effort) -> list[Update]:
-    """The same updates to all sessions, in turns; the first turn warms up."""
-    pids = [pid for session in sessions for pid in session.pids]
-    found = [Update(s.viewer.name, *s.case, change, ForeignLoad(pids)) for s in sessions]
-    for session in sessions:
-        session.turn(rect, effort.updates, Update.nowhere(pids))
+    """The same updates to all sessions, in turns; one turn before them warms up."""
+    found = [Update(s.viewer.name, *s.case, change) for s in sessions]
+    loads = [ForeignLoad([pid for s in sessions for pid in s.pids]) for _ in sessions]
+    for session, update in zip(sessions, found, strict=True):
+        session.turn_of_replies(rect, effort.updates, update)
     for _ in range(effort.turns):
-        for session, update in zip(sessions, found, strict=True):
-            with update.foreign:
+        for session, update, load in zip(sessions, found, loads, strict=True):
+            with load:
                 session.turn(rect, effort.updates, update)
+    for update, load in zip(found, loads, strict=True):
+        update.foreign = load.cores()
     return found
 
 
-def _idle(sessions: list[Session], starts: dict[str, list[float]], effort: Effort) -> list[Idle]:
-    """What each costs while nothing changes: all at the same time."""
+def _lives(sessions: list[Session], starts: dict[str, list[float]], effort: Effort) -> list[Life]:
+    """Start, memory, and CPU time while nothing changes; all rest at the same time."""
     time.sleep(1.0)
-    before = [cpu_seconds(session.process.pid) for session in sessions]
+    before = [_rest(session) for session in sessions]
     time.sleep(effort.idle)
+    after = [_rest(session) for session in sessions]
     return [
-        Idle(
-            s.viewer.name,
-            *s.case,
-            starts[s.viewer.name],
-            rss_mib(s.process.pid),
-            (cpu_seconds(s.process.pid) - cpu) / effort.idle,
+        Life(
+            session.viewer.name,
+            *session.case,
+            starts[session.viewer.name],
+            rss_mib(session.process.pid),
+            (cpu - cpu_before) / effort.idle,
+            (wakes - wakes_before) / effort.idle,
         )
-        for s, cpu in zip(sessions, before, strict=True)
+        for session, (cpu_before, wakes_before), (cpu, wakes) in zip(
+            sessions, before, after, strict=True
+        )
     ]
+
+
+def _rest(session: Session) -> tuple[float, int]:
+    return cpu_seconds(session.process.pid), wakeups(session.process.pid)

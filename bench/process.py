@@ -27,6 +27,15 @@ def rss_mib(pid: int) -> float:
     return resident * _PAGE / 2**20
 
 
+def wakeups(pid: int) -> int:
+    """How often the threads that a process has now gave up the CPU of their own accord."""
+    count = 0
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        lines = status.read_text().splitlines()
+        count += sum(int(ln.split()[1]) for ln in lines if ln.startswith("voluntary_ctxt"))
+    return count
+
+
 class ForeignLoad:
     """CPU cores used by everything but this process and `pids`, while it is running.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -39,7 +40,11 @@ class Update:
 
 @dataclass
 class Life:
-    """One viewer's figures for a case as a whole; seconds, MiB, and a share of one core."""
+    """One viewer's figures for a case as a whole.
+
+    `start` in seconds; `rss` in MiB after the updates; at rest, `idle` is the CPU time as
+    a share of one core, and `wakeups` how often any thread went to sleep, per second.
+    """
 
     viewer: str
     width: int
@@ -48,6 +53,7 @@ class Life:
     start: list[float]
     rss: float
     idle: float
+    wakeups: float
 
 
 @dataclass
@@ -65,7 +71,7 @@ class Result:
 
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least `share` of all values do not exceed."""
-    return sorted(values)[max(0, -int(-share * len(values) // 1) - 1)]
+    return sorted(values)[ceil(share * len(values)) - 1]
 
 
 def markdown(result: Result) -> str:
@@ -81,7 +87,10 @@ _UPDATE_HEAD = (
     "to reply, ms: median / p95", "viewer CPU, ms", "x floor", "X server CPU, ms", "lost",
     "foreign load",
 )  # fmt: skip
-_LIFE_HEAD = ("screen", "via", "viewer", "start, ms: median (all)", "RSS, MiB", "idle CPU, %")
+_LIFE_HEAD = (
+    "screen", "via", "viewer", "start, ms: median (all)", "RSS, MiB", "idle CPU, %",
+    "idle wake-ups/s",
+)  # fmt: skip
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -117,6 +126,7 @@ def _life_row(life: Life) -> list[str]:
         f"{1000 * median(life.start):.0f} ({starts})",
         f"{life.rss:.1f}",
         f"{100 * life.idle:.3f}",
+        f"{life.wakeups:.1f}",
     ]
 
 

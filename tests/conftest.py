@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Concatenate, ParamSpec, TypeVar
 
 import pytest
 
 from tests.support.bus import Bus
+from tests.support.process import Child
 from tests.support.qemu import Qemu
 from tests.support.viewer import Viewer
 from tests.support.weston import Weston
 from tests.support.x11 import Xvfb
+
+pytest_plugins = ["tests.support.profile"]
+
+P = ParamSpec("P")
+C = TypeVar("C", bound=Child)
 
 
 @pytest.fixture(scope="session")
@@ -56,15 +63,7 @@ def bus(tmp_path: Path) -> Iterator[Bus]:
 def start_qemu(tmp_path: Path) -> Iterator[Callable[..., Qemu]]:
     """A function that starts a VM: keywords as of `Qemu`. All end with the test."""
     with ExitStack() as stack:
-
-        def start(**options: Any) -> Qemu:
-            folder = tmp_path / f"qemu{len(started)}"
-            folder.mkdir()
-            started.append(folder)
-            return stack.enter_context(Qemu(folder, **options))
-
-        started: list[Path] = []
-        yield start
+        yield _starter(Qemu, stack, tmp_path)
 
 
 @pytest.fixture
@@ -74,12 +73,20 @@ def start_viewer(tmp_path: Path) -> Iterator[Callable[..., Viewer]]:
     All end with the test, which fails if one left a traceback.
     """
     with ExitStack() as stack:
+        yield _starter(Viewer, stack, tmp_path)
 
-        def start(desktop: Xvfb | Weston, *args: str | Path, **options: Any) -> Viewer:
-            folder = tmp_path / f"viewer{len(started)}"
-            folder.mkdir()
-            started.append(folder)
-            return stack.enter_context(Viewer(desktop, folder, *args, **options))
 
-        started: list[Path] = []
-        yield start
+def _starter(
+    make: Callable[Concatenate[Path, P], C], stack: ExitStack, base: Path
+) -> Callable[P, C]:
+    """`make` with a new folder as its first argument; `stack` ends what it made."""
+    number = itertools.count()
+
+    def start(*args: P.args, **kwargs: P.kwargs) -> C:
+        folder = base / f"{make.__name__.lower()}{next(number)}"
+        folder.mkdir()
+        child = make(folder, *args, **kwargs)
+        stack.enter_context(child)
+        return child
+
+    return start

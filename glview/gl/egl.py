@@ -21,6 +21,7 @@ WIDTH, HEIGHT = 0x3057, 0x3056
 IMAGE_PRESERVED = 0x30D2
 SYNC_FENCE = 0x30F9
 CONDITION_SATISFIED = 0x30F6
+SYNC_FLUSH = 1
 
 # fd, offset, pitch, modifier low and high, for each plane
 PLANE_ATTRIBUTES = (
@@ -159,9 +160,9 @@ class EGL:
             return 0
         return int(self._calls["eglCreateSyncKHR"](self.display, SYNC_FENCE, None) or 0)
 
-    def fence_passed(self, fence: int) -> bool:
-        """Whether the GPU has got past the fence; never waits."""
-        result = self._calls["eglClientWaitSyncKHR"](self.display, fence, 0, 0)
+    def fence_passed(self, fence: int, wait: int = 0) -> bool:
+        """Whether the GPU gets past the fence within `wait` nanoseconds. Flushes."""
+        result = self._calls["eglClientWaitSyncKHR"](self.display, fence, SYNC_FLUSH, wait)
         return bool(result == CONDITION_SATISFIED)
 
     def destroy_fence(self, fence: int) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from glview.gl import api
 from glview.gl.api import GL
-from glview.gl.dmabuf import Importer
+from glview.gl.dmabuf import DmabufTexture, Importer
 from glview.gl.egl import EGL
 from glview.gl.program import Program
 from glview.gl.texture import (
@@ -67,6 +67,11 @@ class Renderer:
         picture = self._picture
         now = picture.bytes_uploaded if isinstance(picture, UploadTexture) else 0
         return self._bytes_uploaded + now
+
+    @property
+    def imported(self) -> bool:
+        """Whether the picture is the guest's own buffer, which drawing reads."""
+        return isinstance(self._picture, DmabufTexture)
 
     # -- the picture -------------------------------------------------------
 

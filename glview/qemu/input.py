@@ -35,8 +35,8 @@ class Outlet(Protocol):
     def next_serial(self) -> int:
         """A serial number for one message."""
 
-    def post(self, data: bytes) -> None:
-        """Send a whole message, or queue it; never waits."""
+    def post(self, data: bytes) -> bool:
+        """Send a whole message, or queue it; never waits. False where it was dropped."""
 
 
 class _Template:
@@ -122,6 +122,14 @@ class InputCalls:
     def drop_motion(self) -> None:
         """Forget motion not sent yet, as when QEMU no longer takes its kind."""
         self._motion = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is motion not sent yet: after `flush`, that QEMU is behind.
+
+        The main loop then flushes again when the connection has become writable.
+        """
+        return self._motion is not None
 
     def flush(self) -> None:
         """Send the motion there is, unless QEMU is behind; once for each turn of the main loop."""

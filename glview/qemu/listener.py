@@ -97,7 +97,7 @@ class Listener:
     def _run(self) -> None:
         reason = ""
         try:
-            sasl.authenticate(self._sock)
+            sasl.authenticate(self._sock, None)  # a stopped QEMU may take its time
             self._serve()
         except GlviewError as error:
             reason = str(error)

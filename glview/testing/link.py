@@ -145,8 +145,8 @@ class Link:
         """Send a call whose reply nobody waits for; its serial.
 
         `fds` stay the caller's. `data` is the content of the last argument, an empty byte
-        array in `args`. Raises OSError where the client has gone, TimeoutError where it does
-        not read.
+        array in `args`. Raises ConnectionError where the client has gone, TimeoutError where it
+        does not read.
         """
         with self._sending:
             self._serial += 1
@@ -168,7 +168,7 @@ class Link:
             self._pending[serial] = pending
             try:
                 self._send(serial, call, args, fds, b"")
-            except OSError:
+            except BaseException:
                 self._pending.pop(serial, None)
                 raise
         if self.closed.is_set():
@@ -202,6 +202,8 @@ class Link:
 
     def _write(self, parts: list[Pixels], fds: tuple[int, ...]) -> None:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
+        if self.closed.is_set():
+            raise BrokenPipeError("the client has gone")
         try:
             sent = self._sock.sendmsg(parts, rights, socket.MSG_NOSIGNAL)
             for part in parts:

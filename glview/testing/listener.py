@@ -21,8 +21,8 @@ class FakeListener(Link):
     """A client's listener, seen from QEMU. Geometry is in pixels, offset and stride in bytes.
 
     Methods send one call each, with any arguments at all: checking them is the client's duty.
-    Descriptors stay the caller's. All raise OSError where the client has gone. `main_loop` is
-    held while QEMU's main loop would stand still.
+    Descriptors stay the caller's. All raise ConnectionError where the client has gone.
+    `main_loop` is held while QEMU's main loop would stand still.
     """
 
     def __init__(

@@ -167,8 +167,8 @@ def moving_square(width: int, height: int, frame: int, size: int = 64) -> Pictur
 class MemfdPicture:
     """A scanout in a memory file, as QEMU shares it: owns `fd`, which `close` closes.
 
-    `pixels` is the live content, shape (height, width * bytes per pixel); writing to it changes
-    what every other mapping of the file sees.
+    `memory` is the whole live file, shape (size,); `pixels` the scanout in it, shape (height,
+    width * bytes per pixel). Writing to them changes what every other mapping sees.
     """
 
     fd: int
@@ -178,12 +178,28 @@ class MemfdPicture:
     stride: int
     code: int
     size: int
+    memory: NDArray[np.uint8] = field(repr=False)
     pixels: NDArray[np.uint8] = field(repr=False)
 
     def draw(self, picture: Picture, x: int = 0, y: int = 0) -> None:
         """Write `picture` (RGB) with its top left corner at pixel x, y."""
         packed, size = pack(picture, self.code), bytes_per_pixel(self.code)
         self.pixels[y : y + packed.shape[0], x * size : x * size + packed.shape[1]] = packed
+
+    def rectangle(self, x: int, y: int, width: int, height: int) -> memoryview:
+        """The rows of a rectangle without anything between them, as Update carries them."""
+        size = bytes_per_pixel(self.code)
+        part = self.pixels[y : y + height, x * size : (x + width) * size]
+        return np.ascontiguousarray(part).data
+
+    def all_rows(self) -> memoryview:
+        """``stride * height`` bytes from the first pixel, as Scanout carries them.
+
+        Where the file ends sooner, zeros stand for what QEMU reads behind its end.
+        """
+        rows = self.memory[self.offset : self.offset + self.stride * self.height]
+        missing = self.stride * self.height - rows.size
+        return (np.append(rows, np.zeros(missing, np.uint8)) if missing else rows).data
 
     def picture(self) -> Picture:
         """What the memory shows now, as RGB."""
@@ -236,6 +252,6 @@ def memfd_picture(
         raise
     memory[:] = 0xEE
     pixels = np.lib.stride_tricks.as_strided(memory[offset:], (height, row), (stride, 1))
-    result = MemfdPicture(fd, width, height, offset, stride, code, size, pixels)
+    result = MemfdPicture(fd, width, height, offset, stride, code, size, memory, pixels)
     result.draw(picture)
     return result

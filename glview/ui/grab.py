@@ -56,16 +56,19 @@ class ReleaseChord:
 
 
 class Grab:
-    """Whether the pointer is grabbed.
+    """Whether the pointer is grabbed, and who wants to know."""
 
-    `on_change` is called with the new state each time it changes; the window locks
-    or frees the host's pointer there.
-    """
-
-    def __init__(self, on_change: Callable[[bool], None] = lambda grabbed: None) -> None:
+    def __init__(self) -> None:
         self.grabbed = False
-        self._on_change = on_change
+        self._watchers: list[Callable[[bool], None]] = []
         self._chord = ReleaseChord()
+
+    def watch(self, watcher: Callable[[bool], None]) -> None:
+        """Have `watcher` called with the new state at each change, after earlier watchers.
+
+        The window locks and frees the host's pointer there.
+        """
+        self._watchers.append(watcher)
 
     def take(self) -> None:
         """Grab, as a click into a relative-pointer guest does."""
@@ -78,7 +81,8 @@ class Grab:
     def _set(self, grabbed: bool) -> None:
         if grabbed != self.grabbed:
             self.grabbed = grabbed
-            self._on_change(grabbed)
+            for watcher in self._watchers:
+                watcher(grabbed)
 
     def key(self, qnum: int, pressed: bool) -> None:
         """Watch a key, not its repeats, for the release chord."""

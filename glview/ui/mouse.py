@@ -42,8 +42,8 @@ class Viewport:
     """Where the picture is drawn, and how large the guest's console is.
 
     `x`, `y` (top left), `width` and `height` are in framebuffer pixels of the
-    window, `guest_width` and `guest_height` in pixels of the console. `scale` is the
-    number of framebuffer pixels per unit of the positions given to `Mouse.motion`.
+    window, `guest_width` and `guest_height` in pixels of the console. `scale` is how
+    many framebuffer pixels, across and down, make a unit of `Mouse.motion`'s positions.
     """
 
     x: float
@@ -52,7 +52,7 @@ class Viewport:
     height: float
     guest_width: int
     guest_height: int
-    scale: float = 1.0
+    scale: tuple[float, float] = (1.0, 1.0)
 
     def to_guest(self, x: float, y: float) -> tuple[int, int] | None:
         """The console's pixel under a position, the nearest one if it is outside.
@@ -62,8 +62,8 @@ class Viewport:
         if min(self.width, self.height, self.guest_width, self.guest_height) <= 0:
             return None
         return (
-            _pixel(x * self.scale - self.x, self.width, self.guest_width),
-            _pixel(y * self.scale - self.y, self.height, self.guest_height),
+            _pixel(x * self.scale[0] - self.x, self.width, self.guest_width),
+            _pixel(y * self.scale[1] - self.y, self.height, self.guest_height),
         )
 
 
@@ -107,6 +107,7 @@ class Mouse:
         self._parts = Fraction(), Fraction()
         self._wheel = Fraction(), Fraction()
         self._held: dict[int, None] = {}  # buttons of QEMU's, in the order of pressing
+        self._grab.watch(self._grab_changed)
 
     @property
     def held(self) -> tuple[int, ...]:
@@ -142,11 +143,16 @@ class Mouse:
             self._viewport = viewport
             self._point()
 
+    def _grab_changed(self, grabbed: bool) -> None:
+        """Forget the position at the end: it was that of the locked pointer (see `motion`)."""
+        if not grabbed:
+            self._position = None
+
     def motion(self, x: float, y: float) -> None:
         """The host's pointer is at `x`, `y`, from the window's top left.
 
-        While it is locked GLFW reports positions too, of a pointer without bounds:
-        what counts then is the difference.
+        While it is locked GLFW goes on from where it was locked and reports positions
+        without bounds: what counts then is the difference.
         """
         before, self._position = self._position, (x, y)
         if self._absolute:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.support.screen import Picture, bmp
 
@@ -30,29 +31,36 @@ def ipxe() -> list[str]:
     return ["-device", "e1000,bootindex=1"]
 
 
-def linux(vmlinuz: Path, vga: str = "normal") -> list[str]:
-    """A Linux kernel with no root file system: its console ends in a panic and stays.
+def linux(vmlinuz: Path, serial: Path) -> list[str]:
+    """A Linux kernel with no root file system: its text console ends in a panic and stays.
 
-    `vga` is the kernel's video mode: `normal` for text, `0x318` for a linear
-    frame buffer of 1024x768.
+    The same lines go to the file `serial`. Needs 256 MiB of memory.
     """
-    command_line = f"vga={vga} console=tty0 nokaslr mitigations=off"
-    return ["-kernel", str(vmlinuz), "-append", command_line]
+    command_line = "vga=normal console=ttyS0 console=tty0 nokaslr mitigations=off"
+    return ["-kernel", str(vmlinuz), "-append", command_line, "-serial", f"file:{serial}"]
+
+
+class Mode(NamedTuple):
+    """A VESA mode by its number in SeaBIOS's video BIOS, and its size on screen in pixels."""
+
+    number: int
+    width: int
+    height: int
 
 
 MODES = {
-    "f1": 0x003,  # text, 720x400 on screen
-    "f2": 0x142,  # 640x480, 32 bits
-    "f3": 0x143,  # 800x600, 32 bits
-    "f4": 0x144,  # 1024x768, 32 bits
-    "f5": 0x101,  # 640x480, 8 bits through a palette
-    "f6": 0x114,  # 800x600, 16 bits
-    "f7": 0x115,  # 800x600, 24 bits
-    "f8": 0x013,  # 320x200, 8 bits
-    "f9": 0x111,  # 640x480, 16 bits
-    "f10": 0x145,  # 1280x1024, 32 bits
+    "f1": Mode(0x003, 720, 400),  # text
+    "f2": Mode(0x142, 640, 480),  # 32 bits
+    "f3": Mode(0x143, 800, 600),  # 32 bits
+    "f4": Mode(0x144, 1024, 768),  # 32 bits
+    "f5": Mode(0x101, 640, 480),  # 8 bits through a palette
+    "f6": Mode(0x114, 800, 600),  # 16 bits
+    "f7": Mode(0x115, 800, 600),  # 24 bits
+    "f8": Mode(0x013, 640, 400),  # 320x200 doubled, 8 bits
+    "f9": Mode(0x111, 640, 480),  # 16 bits
+    "f10": Mode(0x145, 1280, 1024),  # 32 bits
 }
-"""Key to VESA mode number of SeaBIOS's video BIOS; not every device has each."""
+"""Modes by the key that sets them. Cirrus has none of 32 bits."""
 
 
 def typewriter(folder: Path) -> list[str]:
@@ -62,7 +70,7 @@ def typewriter(folder: Path) -> list[str]:
     the next key.
     """
     path = folder / "typewriter.img"
-    table = b"".join(mode.to_bytes(2, "little") for mode in MODES.values())
+    table = b"".join(mode.number.to_bytes(2, "little") for mode in MODES.values())
     sector = _TYPEWRITER.ljust(0x100, b"\0") + table
     path.write_bytes(sector.ljust(510, b"\0") + b"\x55\xaa" + bytes(1 << 20))
     return ["-drive", f"file={path},format=raw,if=ide"]

@@ -13,8 +13,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from tests.support.x11 import Xvfb
 
 Version = tuple[int, ...]
 
@@ -33,7 +36,7 @@ def qemu_version() -> Version | None:
 
 def mesa_version() -> Version | None:
     """Mesa's version, as (25, 0, 7), or None where another driver draws."""
-    return _version(str(_egl()["version"]), r"Mesa ([\d.]+)")
+    return _version(str(_egl("surfaceless")["version"]), r"Mesa ([\d.]+)")
 
 
 def python_version() -> Version:
@@ -51,9 +54,12 @@ def kernel_image() -> Path | None:
     return None
 
 
-def imports_memfd() -> bool:
-    """Whether EGL takes a memfd as the plane of a dma-buf."""
-    return bool(_egl()["imports"])
+def imports_memfd(platform: str) -> Callable[[], bool]:
+    """A probe that says whether EGL takes a memfd as the plane of a dma-buf.
+
+    `platform` is "x11", on Xvfb, or "surfaceless".
+    """
+    return lambda: bool(_egl(platform)["imports"])
 
 
 def exports_dmabuf() -> bool:
@@ -78,9 +84,15 @@ def _version(text: str, pattern: str) -> Version | None:
 
 
 @functools.cache
-def _egl() -> dict[str, object]:
+def _egl(platform: str) -> dict[str, object]:
     """The answer of this module run as a program; nothing known if that fails."""
-    environ = {**os.environ, "EGL_LOG_LEVEL": "fatal"}
+    if platform == "x11":
+        with tempfile.TemporaryDirectory() as folder, Xvfb(Path(folder), 64, 64) as server:
+            return _run(server.environment(EGL_PLATFORM="x11"))
+    return _run({**os.environ, "EGL_PLATFORM": platform})
+
+
+def _run(environ: Mapping[str, str]) -> dict[str, object]:
     argv = [sys.executable, "-m", "tests.support.probe"]
     root = Path(__file__).parents[2]
     done = subprocess.run(
@@ -93,7 +105,6 @@ def _egl() -> dict[str, object]:
 
 
 # Names and numbers from EGL/egl.h, EGL/eglext.h, GLES2/gl2.h and drm_fourcc.h.
-_EGL_PLATFORM_SURFACELESS_MESA = 0x31DD
 _EGL_OPENGL_ES_API = 0x30A0
 _EGL_NONE = 0x3038
 _EGL_WIDTH, _EGL_HEIGHT, _EGL_CONTEXT_CLIENT_VERSION = 0x3057, 0x3056, 0x3098
@@ -104,14 +115,14 @@ _DRM_FORMAT_XRGB8888 = 0x34325258
 
 
 def _ask_egl() -> dict[str, object]:
-    """Open EGL without a window system; ask for its version and import a memfd."""
+    """Open EGL on the platform that EGL_PLATFORM names; ask for the version, import a memfd."""
     egl = ctypes.CDLL("libEGL.so.1")
     pointer = ctypes.c_void_p
-    for name in ("eglGetProcAddress", "eglGetPlatformDisplay", "eglCreateContext"):
+    for name in ("eglGetProcAddress", "eglGetDisplay", "eglCreateContext"):
         getattr(egl, name).restype = pointer
-    display = pointer(egl.eglGetPlatformDisplay(_EGL_PLATFORM_SURFACELESS_MESA, None, None))
+    display = pointer(egl.eglGetDisplay(None))
     if not egl.eglInitialize(display, None, None):
-        sys.exit("no EGL without a window system")
+        sys.exit("no EGL")
     egl.eglBindAPI(_EGL_OPENGL_ES_API)
     attributes = (ctypes.c_int * 3)(_EGL_CONTEXT_CLIENT_VERSION, 2, _EGL_NONE)
     context = pointer(egl.eglCreateContext(display, None, None, attributes))

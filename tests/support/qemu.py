@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
-import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.support.process import Child
 from tests.support.qmp import Qmp
+from tests.support.qtest import Framebuffer, Qtest, bar, search
 from tests.support.screen import Picture, read_ppm
 from tests.support.wait import until
 
@@ -33,7 +32,8 @@ class Qemu(Child):
     by pattern (`"input_event_*"`).
 
     `qmp` is the test's own QMP connection; `qmp_path` is a second QMP socket,
-    for the program under test.
+    for the program under test. With `qtest=True` the guest's memory can be
+    written from outside through `framebuffer()`.
     """
 
     def __init__(
@@ -47,17 +47,22 @@ class Qemu(Child):
         machine: str = "pc",
         memory: int = 64,
         paused: bool = False,
+        qtest: bool = False,
         name: str = "",
     ) -> None:
         self.folder = folder
         self.qmp_path = folder / "viewer.qmp"
         self._trace = folder / "trace.log"
+        self._firmware = folder / "firmware.log"
         self._dumps = itertools.count()
+        self._memory = memory
         control = folder / "control.qmp"
         argv = [
             *(BINARY, "-nodefaults", "-no-user-config", "-accel", "tcg"),
             *("-machine", machine, "-m", str(memory), "-vga", "none"),
             *("-display", display, "-msg", "timestamp=off"),
+            *("-chardev", f"file,id=firmware,path={self._firmware}"),
+            *("-device", "isa-debugcon,iobase=0x402,chardev=firmware"),
             *("-qmp", f"unix:{control},server=on,wait=off"),
             *("-qmp", f"unix:{self.qmp_path},server=on,wait=off"),
             *(word for device in devices for word in ("-device", device)),
@@ -65,6 +70,8 @@ class Qemu(Child):
             *(("-D", str(self._trace)) if trace else ()),
             *(("-name", name) if name else ()),
             *(("-S",) if paused else ()),
+            *(("-qtest", f"unix:{folder}/qtest,server=on,wait=off") if qtest else ()),
+            *(("-qtest-log", "none") if qtest else ()),
             *options,
         ]
         # Left from an earlier run in the same folder: nobody listens on them.
@@ -72,12 +79,15 @@ class Qemu(Child):
             path.unlink(missing_ok=True)
         super().__init__(argv, folder / "qemu.log")
         self.qmp = self._connect(control)
+        self._qtest = Qtest(folder / "qtest") if qtest else None
 
     def __enter__(self) -> Qemu:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self.qmp.close()
+        if self._qtest:
+            self._qtest.close()
         self.kill()
 
     def _connect(self, path: Path) -> Qmp:
@@ -124,6 +134,18 @@ class Qemu(Child):
         path.unlink()
         return picture
 
+    def framebuffer(self) -> Framebuffer:
+        """The frame buffer of the current mode, which must be a linear one of 32 bits.
+
+        A ramfb is found in RAM by its present picture, which must not be plain.
+        """
+        assert self._qtest, "needs qtest=True"
+        shown = self.screendump()
+        address = bar(self.qmp)
+        if address is None:
+            address = search(self.qmp, shown, self.folder, self._memory << 20)
+        return Framebuffer(self._qtest, address, shown.shape[1], shown.shape[0])
+
     def send_keys(self, *keys: str) -> None:
         """Type on the guest's keyboard, by QMP: names are QKeyCodes, `ctrl-b` is a chord."""
         for chord in keys:
@@ -141,6 +163,10 @@ class Qemu(Child):
         bare = (_STAMP.sub("", line) for line in lines)
         return [line for line in bare if re.search(pattern, line)]
 
+    def wait_firmware(self, text: str, timeout: float = 20.0) -> None:
+        """Wait until SeaBIOS has written `text` to its log. Raises `Timeout`."""
+        until(lambda: text in self._firmware.read_text(errors="replace"), text, timeout)
+
     def status(self) -> dict[str, Any]:
         """The answer to `query-status`."""
         found: dict[str, Any] = self.qmp("query-status")
@@ -148,20 +174,3 @@ class Qemu(Child):
 
 
 _STAMP = re.compile(r"^(?:\d+@)?\d+\.\d+:")
-
-
-def version() -> tuple[int, int]:
-    """Major and minor number of the installed QEMU. Raises if there is none."""
-    text = subprocess.run(
-        [_binary(), "--version"], check=True, capture_output=True, text=True
-    ).stdout
-    found = re.search(r"version (\d+)\.(\d+)", text)
-    assert found, text
-    return int(found[1]), int(found[2])
-
-
-def _binary() -> str:
-    path = shutil.which(BINARY)
-    if path is None:
-        raise FileNotFoundError(f"{BINARY} is not installed")
-    return path

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+Json: TypeAlias = Any
+"""What a command returns is for the caller to know."""
 
 
 class QmpRefused(AssertionError):
@@ -18,13 +21,17 @@ class Qmp:
     def __init__(self, path: Path, timeout: float = 10.0) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(timeout)
-        self._socket.connect(str(path))
         self._file = self._socket.makefile("rb")
         self.events: list[dict[str, Any]] = []
-        self._read()  # the greeting
-        self("qmp_capabilities")
+        try:
+            self._socket.connect(str(path))
+            self._read()  # the greeting
+            self("qmp_capabilities")
+        except BaseException:
+            self.close()
+            raise
 
-    def __call__(self, command: str, **arguments: object) -> Any:
+    def __call__(self, command: str, **arguments: object) -> Json:
         """Execute a command and return its result.
 
         Keywords are the arguments, with `_` for `-`. Raises `QmpRefused`, or

@@ -24,7 +24,7 @@ def read_ppm(path: Path) -> Picture:
     if not header or len(data) - header.end() != 3 * int(header[1]) * int(header[2]):
         raise ValueError(f"{path}: not an 8-bit P6 file")
     shape = (int(header[2]), int(header[1]), 3)
-    return np.frombuffer(data, np.uint8, offset=header.end()).reshape(shape)
+    return np.frombuffer(data, np.uint8, offset=header.end()).reshape(shape).copy()
 
 
 def bmp(picture: Picture) -> bytes:
@@ -41,14 +41,22 @@ def bmp(picture: Picture) -> bytes:
     return header + info + body
 
 
+def bgrx(picture: Picture) -> Picture:
+    """The picture as words x8r8g8b8 in memory: shape (height, width, 4), bytes B, G, R, 0."""
+    height, width, _ = picture.shape
+    words = np.zeros((height, width, 4), np.uint8)
+    words[..., :3] = picture[..., ::-1]
+    return words
+
+
 def pattern(width: int, height: int, seed: int = 1) -> Picture:
     """A picture in which no shift, flip, channel swap or lost row goes unnoticed.
 
     Gradients in two directions, a frame one pixel wide, and a field of noise.
     """
     y, x = np.mgrid[0:height, 0:width]
-    picture = np.stack([x * 255 // width, y * 255 // height, (x ^ y) & 255], axis=-1)
-    picture = picture.astype(np.uint8)
+    channels = x * 255 // width, y * 255 // height, (x ^ y) & 255
+    picture = np.stack(channels, axis=-1).astype(np.uint8)
     noise = np.random.default_rng(seed).integers(0, 256, (height // 4, width // 4, 3))
     picture[height // 8 : height // 8 + height // 4, : width // 4] = noise
     picture[0], picture[-1] = (255, 0, 0), (0, 255, 0)
@@ -102,6 +110,6 @@ def find(picture: Picture, part: Picture) -> tuple[int, int] | None:
 
 
 def _packed(picture: Picture) -> NDArray[np.uint32]:
+    """Each pixel as one number 0xRRGGBB."""
     wide = picture.astype(np.uint32)
-    packed: NDArray[np.uint32] = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
-    return packed
+    return np.asarray(wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2], np.uint32)

@@ -25,8 +25,8 @@ class Viewer(Child):
 
     def __init__(
         self,
-        desktop: Xvfb | Weston,
         folder: Path,
+        desktop: Xvfb | Weston,
         *args: str | Path,
         env: Mapping[str, str] | None = None,
         pass_fds: tuple[int, ...] = (),
@@ -42,9 +42,9 @@ class Viewer(Child):
     def __enter__(self) -> Viewer:
         return self
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         try:
-            if kind is None:
+            if error[0] is None:
                 self.close()
         finally:
             self.kill()
@@ -91,14 +91,15 @@ class Viewer(Child):
     def wait_shows(self, want: Picture, timeout: float = 10.0) -> None:
         """Wait until the window shows exactly `want`, 1:1. Raises `AssertionError`."""
 
-        def look() -> bool:
-            nonlocal text
-            self.check_alive()
-            text = self.difference(want)
-            return not text
+        last = ""
 
-        text = ""
+        def look() -> bool:
+            nonlocal last
+            self.check_alive()
+            last = self.difference(want)
+            return not last
+
         try:
             until(look, "the picture", timeout)
         except Timeout as late:
-            raise AssertionError(f"{late}: {text}\n{self.output}") from None
+            raise AssertionError(f"{late}: {last}\n{self.output}") from None

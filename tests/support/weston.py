@@ -37,8 +37,8 @@ class Weston(Child):
     `shell` is `desktop`, which leaves windows their size, or `kiosk`, which
     makes each as large as the output, as a tiling compositor does. Keys and
     pointer events come from `xvfb.xdotool` and reach clients through weston's
-    seat. The pointer is parked on the last pixel of the output, where it also
-    keeps the keyboard: weston has no way to hide it.
+    seat. The pointer is parked at the bottom right of the output, where it also
+    keeps the keyboard; weston cannot hide it, it covers the last few pixels.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Weston(Child):
         self._xvfb.xdotool("mousemove", width - 1, height - 1)
 
         def alone() -> bool:
-            return colours(self._xvfb.region(0, 0, width - 1, height - 1)) == 1
+            return colours(self._xvfb.region(0, 0, width - 8, height - 8)) == 1
 
         until(alone, "weston's pointer to move to the corner")
 

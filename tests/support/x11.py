@@ -71,7 +71,7 @@ class Xvfb(Child):
     def __enter__(self) -> Xvfb:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self._screen.close()
         self.kill()
         number = self.display[1:]

@@ -124,6 +124,39 @@ def test_absolute_motion(rig: Rig) -> None:
     for position in ((0, 0), (320, 240), (639, 479)):
         rig.calls.abs_position(*position)
         rig.calls.flush()
-    # QEMU scales pixels to 0..0x7fff, and the width here is 640
+    # QEMU scales the console, 640x480 here, to 0x7fff
     values = [int(line.rpartition("0x")[2], 16) for line in rig.events("abs")]
-    assert values == [0, 0, 0x7FFF * 320 // 639, 0x7FFF * 240 // 479, 0x7FFF, 0x7FFF]
+    assert values == [
+        *(0, 0),
+        *(320 * 0x7FFF // 640, 240 * 0x7FFF // 480),
+        *(639 * 0x7FFF // 640, 479 * 0x7FFF // 480),
+    ]
+
+
+def test_nothing_is_lost_while_qemu_stands_still(rig: Rig) -> None:
+    """More than fits a socket: motion is added up, the click comes at its place."""
+    rig.use("PS/2")
+    with rig.qemu.paused():
+        for _ in range(5000):
+            rig.calls.rel_motion(1, -2)
+            rig.calls.flush()
+        rig.calls.press_button(0)
+        rig.calls.rel_motion(10_000, 0)
+        rig.calls.release_button(0)
+    if not rig.connection.is_bus:  # a bus takes and keeps all of it
+        assert len(rig.events("rel")) < 2 * 1000
+    rig.settle()
+    told = [line.partition(", ")[2] for line in rig.qemu.trace("^input_event_(rel|btn) ")]
+    before, after = _split(told, "button left, down 1")
+    assert (_sum(before, "x"), _sum(before, "y")) == (5000, -10_000)
+    assert after == ["axis x, value 10000", "axis y, value 0", "button left, down 0"]
+
+
+def _split(lines: list[str], line: str) -> tuple[list[str], list[str]]:
+    at = lines.index(line)
+    return lines[:at], lines[at + 1 :]
+
+
+def _sum(lines: list[str], axis: str) -> int:
+    start = f"axis {axis}, value "
+    return sum(int(line.removeprefix(start)) for line in lines if line.startswith(start))

@@ -29,8 +29,9 @@ class Wire:
     def next_serial(self) -> int:
         return next(self._serials)
 
-    def post(self, data: bytes) -> None:
+    def post(self, data: bytes) -> bool:
         self.posted.append(data)
+        return True
 
     def take(self) -> list[tuple[Any, ...]]:
         """Member and arguments of what was posted since the last time."""
@@ -152,8 +153,10 @@ def test_motion_waits_for_a_stalled_vm(wire: Wire, calls: InputCalls) -> None:
         calls.rel_motion(3, -1)
         calls.flush()
     assert wire.take() == []
+    assert calls.pending
     wire.wants_write = False
     calls.flush()
+    assert not calls.pending
     assert wire.take() == [("RelMotion", 15000, -5000)]
 
 

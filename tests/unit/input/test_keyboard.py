@@ -244,7 +244,8 @@ class TestReleaseChord:
 
 def test_grab_tells_changes_once_and_names_the_chord() -> None:
     changes: list[bool] = []
-    grab = Grab(changes.append)
+    grab = Grab()
+    grab.watch(changes.append)
     assert grab.title("vm") == "vm"
     grab.take()
     grab.take()

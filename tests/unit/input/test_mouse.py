@@ -99,9 +99,9 @@ def test_every_pixel_is_hit_at_one_to_one(tablet: Mouse, log: Log) -> None:
 
 
 def test_scaled_framebuffer(tablet: Mouse, log: Log) -> None:
-    tablet.viewport = Viewport(0, 0, 1280, 960, 1280, 960, scale=2.0)
+    tablet.viewport = Viewport(0, 0, 1280, 960, 1280, 960, scale=(2.0, 1.5))
     tablet.motion(10.5, 20)
-    assert log.take() == [("at", 21, 40)]
+    assert log.take() == [("at", 21, 30)]
 
 
 @pytest.mark.parametrize("size", [(0, 0, 640, 480), (640, 480, 0, 0), (640, 0, 640, 480)])
@@ -191,11 +191,22 @@ class TestRelative:
         assert log.take() == [("drop",), ("drop",)]
 
     def test_not_scaled_by_the_picture(self, mouse: Mouse, log: Log, grab: Grab) -> None:
-        mouse.viewport = Viewport(0, 0, 1280, 960, 640, 480, scale=2.0)
+        mouse.viewport = Viewport(0, 0, 1280, 960, 640, 480, scale=(2.0, 2.0))
         grab.take()
         mouse.motion(0, 0)
         mouse.motion(7, 9)
         assert log.take() == [("by", 7, 9)]
+
+    def test_no_jump_when_grabbed_again(self, mouse: Mouse, log: Log, grab: Grab) -> None:
+        """Freed, the pointer is back where it was locked; nobody says so until it moves."""
+        mouse.motion(100, 100)
+        grab.take()
+        mouse.motion(5000, 100)
+        grab.release()
+        grab.take()
+        mouse.motion(103, 100)
+        mouse.motion(104, 100)
+        assert log.take() == [("by", 4900, 0), ("by", 1, 0)]
 
     def test_unbounded(self, mouse: Mouse, log: Log, grab: Grab) -> None:
         grab.take()
@@ -207,20 +218,29 @@ class TestRelative:
 class TestSwitch:
     """`Mouse.IsAbsolute` changes while things are going on."""
 
-    def test_to_absolute_frees_and_points(self, mouse: Mouse, log: Log, grab: Grab) -> None:
+    def test_to_absolute_points(self, mouse: Mouse, log: Log) -> None:
         mouse.viewport = Viewport(0, 0, 640, 480, 640, 480)
-        grab.take()
         mouse.motion(30, 40)
         mouse.absolute = True
-        assert not grab.grabbed
         assert log.take() == [("drop",), ("at", 30, 40)]
+
+    def test_to_absolute_ends_the_grab(self, mouse: Mouse, log: Log, grab: Grab) -> None:
+        """The locked pointer was nowhere: a position comes with the next motion."""
+        mouse.viewport = Viewport(0, 0, 640, 480, 640, 480)
+        grab.take()
+        mouse.motion(900, 900)
+        mouse.absolute = True
+        assert not grab.grabbed
+        assert log.take() == [("drop",)]
+        mouse.motion(30, 40)
+        assert log.take() == [("at", 30, 40)]
 
     def test_dragging_across_the_switch(self, mouse: Mouse, log: Log) -> None:
         mouse.viewport = Viewport(0, 0, 640, 480, 640, 480)
-        mouse.motion(30, 40)
         mouse.button(0, True)
         mouse.absolute = True
         mouse.absolute = True
+        mouse.motion(30, 40)
         mouse.motion(31, 40)
         mouse.absolute = False
         mouse.button(0, False)

@@ -1,0 +1,181 @@
+"""The viewer: one main loop that joins the session and what the user sees."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import select
+import signal
+import time
+from dataclasses import dataclass
+
+from glview.errors import GlviewError
+from glview.qemu import session as events
+from glview.qemu.session import Session
+from glview.qemu.ways import Way
+from glview.scanout.mailbox import WakeUp
+from glview.ui import platform as window_system
+from glview.ui.window import Api
+from glview.view import View
+
+log = logging.getLogger(__name__)
+
+_RETRY_MOTION = 0.01  # while QEMU does not read our input
+_FENCE_POLL = 0.001  # while the GPU still reads the guest's buffer
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line decides about a viewer."""
+
+    console: int | None = None
+    wait: bool = False
+    reconnect: bool = True
+    resize_guest: bool = True
+    offer_map: bool = True
+    api: Api | None = None
+
+
+class App:
+    """One viewer of one console. Belongs to the main thread; `run` is its life."""
+
+    def __init__(self, way: Way, settings: Settings) -> None:
+        self._settings = settings
+        self._wake = WakeUp()
+        self._session = Session(
+            way,
+            settings.console,
+            self._wake.ring,
+            wait=settings.wait,
+            reconnect=settings.reconnect,
+            offer_map=settings.offer_map,
+        )
+        self._link: events.Connected | None = None
+        self._replies: list[int] = []
+        self._done = False
+        self._error: GlviewError | None = None
+
+    def run(self) -> None:
+        """Show the console until the user closes the window. Raises GlviewError."""
+        platform = window_system.choose()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop())
+        self._session.start()
+        glfw = window_system.load_glfw(platform)
+        self._view = View(glfw, platform, self._settings.api, self._hidden, self._user_resized)
+        try:
+            while not (self._done or self._view.closed):
+                self._turn()
+        finally:
+            self._view.close()
+            self._session.close()
+            glfw.terminate()
+            self._wake.close()
+        if self._error is not None:
+            raise self._error
+
+    def _stop(self) -> None:
+        self._done = True
+        self._wake.ring()
+
+    # -- one turn of the loop ----------------------------------------------
+
+    def _turn(self) -> None:
+        view = self._view
+        if view.window is not None:
+            view.window.poll_events()
+        self._wake.clear()
+        self._hear_session()
+        self._take_news()
+        view.tick(time.monotonic())
+        view.controls.flush()
+        if view.wants_draw:
+            if view.draw():
+                self._answer()
+            view.show()  # may have read events: look at them before waiting
+        else:
+            if view.idle or view.released():
+                self._answer()
+            if not (self._done or view.closed):
+                self._sleep()
+
+    def _sleep(self) -> None:
+        poll = select.poll()
+        poll.register(self._wake.fd, select.POLLIN)
+        if self._view.window is not None:
+            poll.register(self._view.window.fd, select.POLLIN)
+        now = time.monotonic()
+        times = self._view.deadlines()
+        if self._view.controls.has_motion:
+            times.append(now + _RETRY_MOTION)
+        if self._replies:
+            times.append(now + _FENCE_POLL)
+        deadline = min((t for t in times if t is not None), default=None)
+        poll.poll(None if deadline is None else max(0.0, (deadline - now) * 1000 + 0.5))
+
+    def _take_news(self) -> None:
+        if self._link is not None:
+            news = self._link.mailbox.take()
+            self._replies = news.replies
+            self._view.take(news)
+
+    def _answer(self) -> None:
+        """The guest's buffer is no longer read: let QEMU go on."""
+        if self._replies and self._link is not None:
+            self._link.listener.answer(self._replies)
+        self._replies = []
+
+    # -- the session -------------------------------------------------------
+
+    def _hear_session(self) -> None:
+        while True:
+            try:
+                event = self._session.events.get_nowait()
+            except queue.Empty:
+                return
+            self._handle(event)
+
+    def _handle(self, event: events.Event) -> None:
+        match event:
+            case events.Connected():
+                self._connected(event)
+            case events.InputReady():
+                self._view.controls.connect(event.calls, event.absolute)
+            case events.PointerKind():
+                self._view.controls.absolute = event.absolute
+            case events.Waiting():
+                log.info("waiting for the VM")
+            case events.Gone():
+                log.warning("the VM has gone; waiting for it to come back %s", event.reason)
+                self._disconnected("The VM has gone. Waiting for it to come back.")
+            case events.Replaced():
+                log.warning("another viewer has taken over the VM's display")
+                self._disconnected("Another viewer has taken over this VM's display.")
+            case events.Ended():
+                self._error = event.error
+                self._done = event.error is not None or self._view.window is None
+
+    def _connected(self, link: events.Connected) -> None:
+        log.info(
+            "connected to %s, console %d %s", link.vm.name, link.console.id, link.console.label
+        )
+        self._link = link
+        link.mailbox.set_hidden(self._view.hidden)
+        self._view.begin(link.vm.name or "QEMU")
+
+    def _disconnected(self, text: str) -> None:
+        if self._link is not None:
+            self._link.mailbox.close()
+        self._link = None
+        self._replies = []
+        self._view.end(text)
+
+    # -- the view ----------------------------------------------------------
+
+    def _hidden(self, hidden: bool) -> None:
+        if self._link is not None:
+            self._link.mailbox.set_hidden(hidden)
+
+    def _user_resized(self, size: tuple[int, int], millimetres: tuple[int, int]) -> None:
+        if self._settings.resize_guest:
+            self._session.ask_guest_size(*size, millimetres)

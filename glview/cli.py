@@ -1,0 +1,185 @@
+"""The command line: every option in one table."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from glview import __version__
+from glview.errors import GlviewError, NoVmError
+
+_DESCRIPTION = "Shows the console of a QEMU virtual machine that runs with -display dbus."
+_EPILOG = """\
+commands:
+  glview demo                    open a small VM of its own, to look at and type at
+  glview run -- QEMU OPTIONS     start QEMU with a display for glview, and open it
+
+Without --address, --qmp or --fd the session bus is searched.
+"""
+
+# flags, and what argparse is told about each
+OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    (
+        ("--address",),
+        {"metavar": "ADDR", "help": "D-Bus address of the VM's bus, e.g. unix:path=/run/vm/bus"},
+    ),
+    (
+        ("--qmp",),
+        {"metavar": "PATH", "help": "QMP socket of a VM started with -display dbus,p2p=yes"},
+    ),
+    (
+        ("--fd",),
+        {"metavar": "N", "type": int, "help": "inherited socket that leads to a VM's display"},
+    ),
+    (("--list",), {"action": "store_true", "help": "list the VMs on the bus, and exit"}),
+    (
+        ("--console",),
+        {"metavar": "N", "type": int, "help": "console number (default: the first graphic one)"},
+    ),
+    (("--wait",), {"action": "store_true", "help": "wait for the VM to appear"}),
+    (
+        ("--no-reconnect",),
+        {"action": "store_true", "help": "exit when the VM goes, instead of waiting for it"},
+    ),
+    (
+        ("--no-resize",),
+        {"action": "store_true", "help": "do not ask the guest to follow the window's size"},
+    ),
+    (
+        ("--gl",),
+        {
+            "choices": ("auto", "es", "core"),
+            "default": "auto",
+            "help": "OpenGL ES 3.0, OpenGL 3.3 core, or whichever works (default)",
+        },
+    ),
+    (
+        ("--no-map",),
+        {"action": "store_true", "help": "have byte-array pictures sent, not shared memory"},
+    ),
+    (
+        ("-v", "--verbose"),
+        {"action": "count", "default": 0, "help": "say more; twice: even more"},
+    ),
+    (("--version",), {"action": "version", "version": f"glview {__version__}"}),
+    (("vm",), {"nargs": "?", "metavar": "NAME|UUID", "help": "which VM, where there are several"}),
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the plain command line."""
+    made = argparse.ArgumentParser(
+        "glview",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for flags, details in OPTIONS:
+        made.add_argument(*flags, **details)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run glview; returns the exit code (see `glview.errors`)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command = "view"
+    rest: list[str] = []
+    if arguments and arguments[0] in ("demo", "run"):
+        command = arguments.pop(0)
+    if "--" in arguments:
+        at = arguments.index("--")
+        arguments, rest = arguments[:at], arguments[at + 1 :]
+    options = parser().parse_args(arguments)
+    _log(options.verbose)
+    try:
+        return _COMMANDS[command](options, rest)
+    except GlviewError as error:
+        print(f"glview: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def _log(verbose: int) -> None:
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    logging.basicConfig(level=level, format="glview: %(message)s")
+
+
+def _view(options: argparse.Namespace, rest: list[str]) -> int:
+    from glview.qemu.ways import ByBus, ByQmp, BySocket, Way
+
+    if rest:
+        parser().error(f"unexpected: -- {' '.join(rest)}")
+    chosen = [o for o in ("address", "qmp", "fd") if getattr(options, o) is not None]
+    if len(chosen) > 1:
+        parser().error(f"--{chosen[0]} and --{chosen[1]} exclude each other")
+    if options.list:
+        return _list(options)
+    way: Way
+    if options.qmp is not None:
+        way = ByQmp(options.qmp)
+    elif options.fd is not None:
+        way = BySocket(lambda: _inherited(options.fd))
+    else:
+        way = ByBus(options.address, options.vm)
+    _run_app(way, options)
+    return 0
+
+
+def _run_app(way: Any, options: argparse.Namespace) -> None:  # noqa: ANN401 - a Way; imported late
+    from glview.app import App, Settings
+
+    settings = Settings(
+        console=options.console,
+        wait=options.wait,
+        reconnect=not options.no_reconnect,
+        resize_guest=not options.no_resize,
+        offer_map=not options.no_map,
+        api=None if options.gl == "auto" else options.gl,
+    )
+    App(way, settings).run()
+
+
+def _inherited(fd: int) -> socket.socket:
+    from glview.errors import ConnectError
+
+    try:
+        return socket.socket(fileno=fd)
+    except OSError as error:
+        raise ConnectError(f"descriptor {fd} is no socket: {error.strerror}") from None
+
+
+def _list(options: argparse.Namespace) -> int:
+    from glview.dbus import address
+    from glview.dbus.bus import BusConnection
+    from glview.qemu import discovery
+
+    bus = BusConnection.connect(options.address or address.session_address())
+    try:
+        vms = discovery.list_vms(bus)
+    finally:
+        bus.close()
+    print(discovery.format_list(vms))
+    return 0 if vms else NoVmError.exit_code
+
+
+def _run(options: argparse.Namespace, rest: list[str]) -> int:
+    from glview.qemu import launch
+    from glview.qemu.ways import BySocket
+
+    if not rest:
+        parser().error("run needs a QEMU command line: glview run -- qemu-system-x86_64 ...")
+    with launch.start(rest) as process:
+        _run_app(BySocket(process.open_display), options)
+        return process.stop()
+
+
+def _demo(options: argparse.Namespace, rest: list[str]) -> int:
+    raise NotImplementedError
+
+
+_COMMANDS = {"view": _view, "run": _run, "demo": _demo}

@@ -1,0 +1,268 @@
+"""Which VMs are there, and which one is meant."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from glview.dbus.transport import TIMEOUT, Transport
+from glview.dbus.wire import Message
+from glview.errors import (
+    AmbiguousVmError,
+    CallError,
+    NoConsoleError,
+    NoVmError,
+    ProtocolError,
+)
+from glview.qemu.display import CONSOLE, VM, VM_PATH, console_path, get_all
+
+QEMU_NAME = "org.qemu"
+BUS_NAME = "org.freedesktop.DBus"
+BUS_PATH = "/org/freedesktop/DBus"
+
+VM_TIMEOUT = 1.0
+"""Seconds that one VM has for describing itself, all its consoles included."""
+
+_RESCAN = 5.0  # seconds between two looks when nothing happens
+_SOON = 0.2  # and while a program that has just come may still become a VM ...
+_SETTLED = 2.0  # ... which takes it no longer than this
+_STOP_POLL = 0.25
+_DEBOUNCE = 0.02
+_NO_OWNER = "org.freedesktop.DBus.Error.NameHasNoOwner"
+_NO_UUID = "00000000-0000-0000-0000-000000000000"
+_MIN_PREFIX = 4  # hexadecimal digits
+_AT_ONCE = 16
+_START_ONE = "start one with -display dbus, or wait for it with --wait"
+
+
+@dataclass(frozen=True)
+class ConsoleInfo:
+    """A console as it was when the VM was asked; sizes in pixels."""
+
+    id: int
+    label: str
+    type: str
+    head: int
+    width: int
+    height: int
+    interfaces: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Vm:
+    """A VM. `owner` is its unique bus name ("" peer to peer), `pid` 0 if unknown.
+
+    `uuid` is empty where QEMU was given none. A VM that did not answer in time
+    has only `owner` and `pid`.
+    """
+
+    owner: str
+    pid: int = 0
+    name: str = ""
+    uuid: str = ""
+    consoles: tuple[ConsoleInfo, ...] = ()
+    answering: bool = True
+
+
+def list_vms(transport: Transport, timeout: float = VM_TIMEOUT) -> list[Vm]:
+    """Ask every VM on the bus to describe itself, or the one peer to peer.
+
+    They are asked side by side, each with `timeout` seconds. One that vanishes
+    meanwhile is left out. Raises as `Transport.call` does when the bus itself fails.
+    """
+    if not transport.is_bus:
+        return _known([_describe(transport, timeout, "")])
+    owners = _queued_owners(transport)
+    if not owners:
+        return []
+    with ThreadPoolExecutor(min(len(owners), _AT_ONCE)) as pool:
+        return _known(pool.map(partial(_describe, transport, timeout), owners))
+
+
+def _known(vms: Iterable[Vm | None]) -> list[Vm]:
+    return [vm for vm in vms if vm is not None]
+
+
+def _queued_owners(transport: Transport) -> list[str]:
+    """Unique names of all VMs: each asks for the same well-known name and waits in its queue."""
+    try:
+        (owners,) = _ask_bus(transport, "ListQueuedOwners", QEMU_NAME)
+    except CallError as error:
+        if error.name == _NO_OWNER:
+            return []
+        raise
+    return list(owners)
+
+
+def _describe(transport: Transport, timeout: float, owner: str) -> Vm | None:
+    """Ask one VM. None if it is gone, or is no VM of ours."""
+    deadline = time.monotonic() + timeout
+
+    def ask(path: str, interface: str) -> dict[str, Any]:
+        left = max(deadline - time.monotonic(), 0.0)
+        return get_all(transport, owner, path, interface, left)
+
+    pid = 0
+    try:
+        if owner:
+            (pid,) = _ask_bus(transport, "GetConnectionUnixProcessID", owner)
+        vm = ask(VM_PATH, VM)
+        consoles = tuple(_console(id, ask(console_path(id), CONSOLE)) for id in vm["ConsoleIDs"])
+        uuid = vm["UUID"] if vm["UUID"] != _NO_UUID else ""
+        return Vm(owner, pid, vm["Name"], uuid, consoles)
+    except CallError as error:
+        return Vm(owner, pid, answering=False) if error.name == TIMEOUT else None
+    except (ProtocolError, KeyError, TypeError):
+        return None
+
+
+def _console(id: int, found: dict[str, Any]) -> ConsoleInfo:
+    return ConsoleInfo(
+        id,
+        found["Label"],
+        found["Type"],
+        found["Head"],
+        found["Width"],
+        found["Height"],
+        tuple(found.get("Interfaces", ())),
+    )
+
+
+def _ask_bus(transport: Transport, member: str, argument: str) -> tuple[Any, ...]:
+    return transport.call(BUS_NAME, BUS_PATH, BUS_NAME, member, "s", (argument,))
+
+
+def choose_vm(vms: Sequence[Vm], wanted: str | None = None) -> Vm:
+    """Return the VM meant by `wanted`: a name, a UUID or its beginning, or a bus name.
+
+    Without `wanted`, the only VM. Raises `AmbiguousVmError`, and `NoVmError`
+    also for a VM that does not answer.
+    """
+    fitting = _matches(vms, wanted) if wanted else [vm for vm in vms if vm.answering]
+    if len(fitting) == 1 and fitting[0].answering:
+        return fitting[0]
+    if len(fitting) > 1:
+        what = f"{wanted!r} fits several VMs" if wanted else "several VMs are running"
+        raise AmbiguousVmError(f"{what}: {_inventory(fitting)}", "choose one by UUID or bus name")
+    if not vms:
+        raise NoVmError("no VM with a D-Bus display is running here", _START_ONE)
+    what = f"no VM {wanted!r}" if wanted and not fitting else "no VM to show"
+    raise NoVmError(f"{what}; there is {_inventory(vms)}")
+
+
+def _matches(vms: Sequence[Vm], wanted: str) -> list[Vm]:
+    """VMs of that name; else of that UUID, else of that bus name, else of such a UUID."""
+    uuid = wanted.lower()
+    ways: tuple[Callable[[Vm], bool], ...] = (
+        lambda vm: vm.name == wanted,
+        lambda vm: vm.uuid == uuid,
+        lambda vm: vm.owner == wanted,
+        lambda vm: len(uuid) >= _MIN_PREFIX and vm.uuid.startswith(uuid),
+    )
+    found = ([vm for vm in vms if fits(vm)] for fits in ways)
+    return next(filter(None, found), [])
+
+
+def _inventory(vms: Iterable[Vm]) -> str:
+    return ", ".join(
+        f"{vm.name} ({vm.uuid or vm.owner or 'no UUID'})"
+        if vm.answering
+        else f"one that does not answer, process {vm.pid} ({vm.owner})"
+        for vm in vms
+    )
+
+
+def choose_console(vm: Vm, number: int | None = None) -> ConsoleInfo:
+    """Return the console with that id, or the first graphic one. Raises `NoConsoleError`."""
+    for console in vm.consoles:
+        if console.id == number or (number is None and console.type == "Graphic"):
+            return console
+    there = ", ".join(_console_text(console) for console in vm.consoles) or "none"
+    what = "graphic console" if number is None else f"console {number}"
+    raise NoConsoleError(f"{vm.name} has no {what}; there is {there}")
+
+
+def _console_text(console: ConsoleInfo) -> str:
+    return f"{console.id}: {console.label} {console.width}x{console.height}"
+
+
+def format_list(vms: Sequence[Vm]) -> str:
+    """Return a table of all VMs, one line for each console; a sentence if there is none."""
+    if not vms:
+        return f"no VM with a D-Bus display is running here ({_START_ONE})"
+    rows = [("NAME", "UUID", "PID", "BUS NAME", "CONSOLES")]
+    for vm in vms:
+        first, *others = [_console_text(console) for console in vm.consoles] or ["-"]
+        if not vm.answering:
+            first = "(not answering)"
+        rows.append((vm.name or "-", vm.uuid or "-", str(vm.pid or "-"), vm.owner or "-", first))
+        rows += [("", "", "", "", other) for other in others]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def wait_for_vm(
+    transport: Transport,
+    wanted: str | None,
+    deadline: float | None,
+    stop: threading.Event,
+) -> Vm | None:
+    """Wait until the VM that `wanted` means is there and answers.
+
+    Looks again when a program joins or leaves the bus: a VM that queues behind
+    another causes no other signal. `deadline` is by `time.monotonic`. Returns None
+    when `stop` is set. Raises `AmbiguousVmError`, `NoVmError` at the deadline,
+    `VmGoneError` when the bus goes.
+    """
+    changed = threading.Event()
+
+    def on_signal(message: Message) -> None:
+        if message.member == "NameOwnerChanged" and message.sender == BUS_NAME:
+            changed.set()
+
+    remove = transport.add_signal_handler(on_signal)
+    transport.on_closed(changed.set)
+    try:
+        transport.add_match(f"type='signal',sender='{BUS_NAME}',member='NameOwnerChanged'")
+        return _watch(transport, wanted, deadline, stop, changed)
+    finally:
+        remove()
+
+
+def _watch(
+    transport: Transport,
+    wanted: str | None,
+    deadline: float | None,
+    stop: threading.Event,
+    changed: threading.Event,
+) -> Vm | None:
+    settled = 0.0
+    while not stop.is_set():
+        if changed.is_set():
+            settled = time.monotonic() + _SETTLED
+            changed.clear()
+        try:
+            return choose_vm(list_vms(transport), wanted)
+        except NoVmError:
+            now = time.monotonic()
+            if deadline is not None and now >= deadline:
+                raise
+        again = now + (_SOON if now < settled else _RESCAN)
+        _sleep(again if deadline is None else min(again, deadline), stop, changed)
+    return None
+
+
+def _sleep(until: float, stop: threading.Event, changed: threading.Event) -> None:
+    """Wait until that time, or until something happens."""
+    while not stop.is_set() and (left := until - time.monotonic()) > 0:
+        if changed.wait(min(left, _STOP_POLL)):
+            stop.wait(_DEBOUNCE)
+            return

@@ -1,0 +1,121 @@
+"""QEMU's consoles on a control connection: ``org.qemu.Display1.Console``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from glview.dbus.transport import PROPERTIES, Transport
+from glview.dbus.wire import Message, unwrap
+from glview.errors import CallError, ProtocolError
+
+ROOT = "/org/qemu/Display1"
+VM_PATH = f"{ROOT}/VM"
+VM = "org.qemu.Display1.VM"
+CONSOLE = "org.qemu.Display1.Console"
+KEYBOARD = "org.qemu.Display1.Keyboard"
+MOUSE = "org.qemu.Display1.Mouse"
+
+UNSUPPORTED = "org.qemu.Display1.Error.Unsupported"
+
+PropertyHandler = Callable[[str, Any], None]
+
+
+def console_path(number: int) -> str:
+    """Object path of the console with that id."""
+    return f"{ROOT}/Console_{number}"
+
+
+def get_all(
+    transport: Transport, destination: str, path: str, interface: str, timeout: float
+) -> dict[str, Any]:
+    """`Transport.get_all` with a time limit in seconds, for a QEMU that may be stopped."""
+    reply = transport.call(
+        destination, path, PROPERTIES, "GetAll", "s", (interface,), timeout=timeout
+    )
+    if len(reply) != 1 or not isinstance(reply[0], dict):
+        raise ProtocolError(f"GetAll({interface}) was answered without properties")
+    return reply[0]
+
+
+class Console:
+    """One console of a VM. `destination` is its unique bus name, "" peer to peer.
+
+    All methods but `watch` wait for QEMU, and raise as `Transport.call` does.
+    """
+
+    def __init__(self, transport: Transport, destination: str, number: int) -> None:
+        self.number = number
+        self.path = console_path(number)
+        self._transport = transport
+        self._destination = destination
+        self._resizable = True
+
+    def register_listener(self, fd: int, timeout: float = 10.0) -> None:
+        """Give QEMU its end of a listener socket; `fd` stays the caller's to close.
+
+        QEMU answers, then stands still until somebody authenticates on the other
+        end and answers its questions there.
+        """
+        self._transport.call(
+            self._destination,
+            self.path,
+            CONSOLE,
+            "RegisterListener",
+            "h",
+            (0,),
+            fds=(fd,),
+            timeout=timeout,
+        )
+
+    def properties(self, interface: str = CONSOLE) -> dict[str, Any]:
+        """Read all properties of one of the console's interfaces."""
+        return self._transport.get_all(self._destination, self.path, interface)
+
+    def set_ui_info(self, width: int, height: int, width_mm: int = 0, height_mm: int = 0) -> bool:
+        """Ask the guest for a size in pixels; mm are the monitor's, 0 if unknown.
+
+        0 x 0 unplugs the monitor. Returns False where the device has no such
+        thing (VGA, bochs, qxl and others), and then does not ask QEMU again.
+        """
+        if not self._resizable:
+            return False
+        body = (width_mm, height_mm, 0, 0, width, height)
+        try:
+            self._transport.call(self._destination, self.path, CONSOLE, "SetUIInfo", "qqiiuu", body)
+        except CallError as error:
+            if error.name != UNSUPPORTED:
+                raise
+            self._resizable = False
+        return self._resizable
+
+    def watch(self, handler: PropertyHandler) -> Callable[[], None]:
+        """Have `handler(name, value)` called for each change; returns the remover.
+
+        Names are Width, Height, IsAbsolute of the mouse, Modifiers of the
+        keyboard. It runs on the connection's reader, so it must not wait. Changes
+        are not ordered against the calls on a listener socket.
+        """
+
+        def on_signal(message: Message) -> None:
+            if self._is_change(message):
+                for name, value in unwrap(message.body[1]).items():
+                    handler(name, value)
+
+        remove = self._transport.add_signal_handler(on_signal)
+        sender = f"sender='{self._destination}'," if self._destination else ""
+        self._transport.add_match(
+            f"type='signal',{sender}path='{self.path}',"
+            f"interface='{PROPERTIES}',member='PropertiesChanged'"
+        )
+        return remove
+
+    def _is_change(self, message: Message) -> bool:
+        from_us = not self._destination.startswith(":") or message.sender == self._destination
+        return (
+            from_us
+            and message.path == self.path
+            and message.interface == PROPERTIES
+            and message.member == "PropertiesChanged"
+            and message.signature == "sa{sv}as"
+        )

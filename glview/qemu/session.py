@@ -1,0 +1,246 @@
+"""The life of a connection: find the VM, register, notice its end, and begin again.
+
+Plain sequential code on a thread of its own; it may wait for QEMU or the bus
+as long as they like. What happens is told to the main thread as events.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from glview.dbus.peer import PeerConnection
+from glview.errors import CallError, GlviewError, VmGoneError
+from glview.qemu import discovery
+from glview.qemu.discovery import ConsoleInfo, Vm
+from glview.qemu.display import MOUSE, Console
+from glview.qemu.input import InputCalls
+from glview.qemu.listener import Listener
+from glview.qemu.ways import Link, Way
+from glview.scanout.mailbox import Mailbox
+
+log = logging.getLogger(__name__)
+
+# After the control connection: how long the listener's end may take to follow.
+_FOLLOWS_WITHIN = 0.3
+
+
+@dataclass(slots=True)
+class Connected:
+    """The picture is coming: through `mailbox`, answered through `listener`."""
+
+    vm: Vm
+    console: ConsoleInfo
+    mailbox: Mailbox
+    listener: Listener
+
+
+@dataclass(slots=True)
+class InputReady:
+    """Keys and the pointer can be sent; `absolute` as the guest has it now."""
+
+    calls: InputCalls
+    absolute: bool
+
+
+@dataclass(slots=True)
+class PointerKind:
+    """The guest's pointer became absolute or relative."""
+
+    absolute: bool
+
+
+@dataclass(slots=True)
+class Waiting:
+    """There is no VM yet."""
+
+
+@dataclass(slots=True)
+class Gone:
+    """The VM went away; `reason` may be empty. glview waits for it to come back."""
+
+    reason: str
+
+
+@dataclass(slots=True)
+class Replaced:
+    """Another viewer took the one place that QEMU has peer to peer."""
+
+
+@dataclass(slots=True)
+class Ended:
+    """Nothing more will come: the session is over, by `error` if there is one."""
+
+    error: GlviewError | None
+
+
+Event = Connected | InputReady | PointerKind | Waiting | Gone | Replaced | Ended
+
+
+class Session:
+    """Runs on its own thread until `close`, or an error that waiting does not mend."""
+
+    def __init__(
+        self,
+        way: Way,
+        console: int | None,
+        wake: Callable[[], None],
+        *,
+        wait: bool = False,
+        reconnect: bool = True,
+        offer_map: bool = True,
+    ) -> None:
+        """`wake` is called, on any thread, when there is something for the main thread."""
+        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._way = way
+        self._wanted_console = console
+        self._wake = wake
+        self._wait = wait
+        self._reconnect = reconnect and way.again
+        self._offer_map = offer_map
+        self._stop = threading.Event()
+        self._inbox: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="session", daemon=True)
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._thread.start()
+
+    def ask_guest_size(self, width: int, height: int, millimetres: tuple[int, int]) -> None:
+        """Ask the guest for this size in pixels, if it can follow. Never waits."""
+        self._inbox.put(("size", width, height, millimetres))
+
+    def close(self) -> None:
+        """End everything; waits for the thread, but not for a QEMU that stands still."""
+        self._stop.set()
+        self._inbox.put(("stop",))
+        self._thread.join(2.0)
+
+    # -- the thread --------------------------------------------------------
+
+    def _post(self, event: Event) -> None:
+        self.events.put(event)
+        self._wake()
+
+    def _run(self) -> None:
+        error: GlviewError | None = None
+        try:
+            self._live()
+        except GlviewError as problem:
+            error = problem
+        except OSError as problem:
+            error = GlviewError(f"the connection failed: {problem.strerror or problem}")
+        self._post(Ended(error))
+
+    def _live(self) -> None:
+        wait = self._wait
+        while not self._stop.is_set():
+            if wait:
+                self._post(Waiting())
+            link = self._way.open(wait=wait, stop=self._stop)
+            if link is None:
+                return
+            try:
+                reason = self._attend(link)
+            except (VmGoneError, CallError) as error:
+                if not wait:
+                    raise  # it was there a moment ago, and nobody asked us to wait
+                reason = str(error.args[0])
+            finally:
+                link.close()
+            if reason is None or self._stop.is_set():
+                return
+            if not self._reconnect:
+                raise VmGoneError("the VM has gone" + (f": {reason}" if reason else ""))
+            self._post(Gone(reason))
+            wait = True
+
+    def _attend(self, link: Link) -> str | None:
+        """Stay with one VM until it goes: why, or None where there is nothing to wait for."""
+        info = discovery.choose_console(link.vm, self._wanted_console)
+        console = Console(link.transport, link.vm.owner, info.id)
+        self._inbox = queue.SimpleQueue()
+        inbox = self._inbox
+        if self._stop.is_set():
+            return None
+        link.transport.on_closed(lambda: inbox.put(("control lost",)))
+        listener = self._register(console, inbox)
+        outlet: PeerConnection | None = None
+        try:
+            self._post(Connected(link.vm, info, listener.mailbox, listener))
+            outlet = link.open_input()
+            self._start_input(console, outlet, link.vm.owner, listener)
+            return self._watch(link, console, inbox)
+        finally:
+            listener.close()
+            if outlet is not None:
+                outlet.close()
+
+    def _register(self, console: Console, inbox: queue.SimpleQueue[tuple[Any, ...]]) -> Listener:
+        ours, theirs = socket.socketpair()
+        listener = Listener(
+            ours,
+            Mailbox(self._wake),
+            lambda reason: inbox.put(("listener lost", reason)),
+            offer_map=self._offer_map,
+        )
+        listener.start()
+        with theirs:
+            try:
+                console.register_listener(theirs.fileno())
+            except BaseException:
+                listener.close()
+                raise
+        return listener
+
+    def _start_input(
+        self, console: Console, outlet: PeerConnection, owner: str, listener: Listener
+    ) -> None:
+        size: dict[str, int] = {}
+
+        def changed(name: str, value: Any) -> None:  # noqa: ANN401 - any property
+            if name == "IsAbsolute":
+                self._post(PointerKind(bool(value)))
+            elif name in ("Width", "Height"):
+                size[name] = int(value)
+                if len(size) == 2:
+                    listener.console_resized(size["Width"], size["Height"])
+
+        console.watch(changed)
+        properties = console.properties()
+        size.setdefault("Width", int(properties["Width"]))
+        size.setdefault("Height", int(properties["Height"]))
+        absolute = bool(console.properties(MOUSE).get("IsAbsolute", False))
+        self._post(InputReady(InputCalls(outlet, console.path, owner), absolute))
+
+    def _watch(
+        self, link: Link, console: Console, inbox: queue.SimpleQueue[tuple[Any, ...]]
+    ) -> str | None:
+        control = True
+        while True:
+            timeout = None if control else _FOLLOWS_WITHIN
+            try:
+                what, *details = inbox.get(timeout=timeout)
+            except queue.Empty:
+                if not link.transport.is_bus:
+                    self._post(Replaced())
+                    return None
+                log.warning("the message bus has gone; the picture stays, input is lost")
+                control = True
+                continue
+            if what == "listener lost":
+                return str(details[0])
+            if what == "stop":
+                return None
+            if what == "control lost":
+                control = False
+            elif what == "size":
+                width, height, millimetres = details
+                with contextlib.suppress(GlviewError):
+                    console.set_ui_info(width, height, *millimetres)

@@ -1,0 +1,130 @@
+"""The ways to a VM: over a bus, through QMP, by an inherited socket, or a QEMU of our own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from glview.dbus import address
+from glview.dbus.peer import PeerConnection
+from glview.dbus.transport import Transport
+from glview.errors import ConnectError, GlviewError, NoVmError, VmGoneError
+from glview.qemu import discovery, qmp
+from glview.qemu.discovery import Vm
+
+_RETRY = 0.5  # seconds between attempts where nothing tells when to try again
+
+
+@dataclass
+class Link:
+    """A control connection to a VM. `open_input` gives the connection that input goes out on."""
+
+    transport: Transport
+    vm: Vm
+    open_input: Callable[[], PeerConnection]
+
+    def close(self) -> None:
+        """End the control connection."""
+        self.transport.close()
+
+
+class Way(Protocol):
+    """How to get to a VM; `again` says whether it can be gone more than once."""
+
+    again: bool
+
+    def open(self, *, wait: bool, stop: threading.Event) -> Link | None:
+        """Connect. With `wait`, until the VM is there; None once `stop` is set.
+
+        Raises GlviewError, with `wait` only what waiting cannot mend.
+        """
+
+
+def _over(sock: socket.socket) -> Link:
+    """A peer-to-peer link over a connected socket, which is owned from here on."""
+    peer = PeerConnection.over(sock)
+    try:
+        vms = discovery.list_vms(peer)
+        if not vms:
+            raise NoVmError("the other end speaks D-Bus, but is no QEMU display")
+        return Link(peer, vms[0], lambda: peer)
+    except BaseException:
+        peer.close()
+        raise
+
+
+class ByBus:
+    """By a message bus; `wanted` is a name or UUID, None for the only VM there."""
+
+    again = True
+
+    def __init__(self, addresses: str | None, wanted: str | None) -> None:
+        self._addresses = addresses
+        self._wanted = wanted
+
+    def open(self, *, wait: bool, stop: threading.Event) -> Link | None:
+        while not stop.is_set():
+            try:
+                link = self._attempt(wait, stop)
+            except (ConnectError, VmGoneError):
+                if not wait:
+                    raise
+                stop.wait(_RETRY)
+                continue
+            if link is not None:
+                self._wanted = link.vm.uuid or link.vm.name  # the same one the next time
+            return link
+        return None
+
+    def _attempt(self, wait: bool, stop: threading.Event) -> Link | None:
+        from glview.dbus.bus import BusConnection  # brings asyncio
+
+        addresses = self._addresses or address.session_address()
+        bus = BusConnection.connect(addresses)
+        try:
+            vm: Vm | None
+            if wait:
+                vm = discovery.wait_for_vm(bus, self._wanted, None, stop)
+            else:
+                vm = discovery.choose_vm(discovery.list_vms(bus), self._wanted)
+            if vm is None:
+                bus.close()
+                return None
+            return Link(bus, vm, lambda: PeerConnection.to_bus(addresses))
+        except BaseException:
+            bus.close()
+            raise
+
+
+class ByQmp:
+    """Through a QMP socket: QEMU was started with ``-display dbus,p2p=yes``."""
+
+    again = True
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def open(self, *, wait: bool, stop: threading.Event) -> Link | None:
+        while not stop.is_set():
+            try:
+                return _over(qmp.hand_over(self._path))
+            except GlviewError:
+                if not wait:
+                    raise
+                stop.wait(_RETRY)
+        return None
+
+
+class BySocket:
+    """By a socket that somebody else connected; `get` hands it over, once."""
+
+    again = False
+
+    def __init__(self, get: Callable[[], socket.socket]) -> None:
+        self._get = get
+
+    def open(self, *, wait: bool, stop: threading.Event) -> Link | None:
+        return _over(self._get())

@@ -1,0 +1,104 @@
+"""Which window system, which GLFW library, and what GLFW does not tell about them."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+from pathlib import Path
+from types import ModuleType
+
+from glview.errors import NoDisplayError
+from glview.ui.keymap import Platform
+
+
+def choose() -> Platform:
+    """The window system to use. Raises NoDisplayError where there is none.
+
+    The glfw wheel brings one library for each; by itself it would look at
+    XDG_SESSION_TYPE only, which is unset over ssh and under systemd.
+    """
+    wanted = os.environ.get("PYGLFW_LIBRARY_VARIANT", "")
+    if wanted in ("x11", "wayland"):
+        return "wayland" if wanted == "wayland" else "x11"
+    if os.environ.get("WAYLAND_DISPLAY"):
+        return "wayland"
+    if os.environ.get("DISPLAY"):
+        return "x11"
+    raise NoDisplayError(
+        "there is no display to open a window on",
+        "set DISPLAY for an X server or WAYLAND_DISPLAY for a compositor",
+    )
+
+
+def load_glfw(platform: Platform) -> ModuleType:
+    """Import glfw with its library for `platform`, and initialise it. Raises NoDisplayError."""
+    os.environ["PYGLFW_LIBRARY_VARIANT"] = platform
+    library = _bundled_library(platform)
+    if library is not None:  # named outright, it is not searched for with a child process each
+        os.environ.setdefault("PYGLFW_LIBRARY", str(library))
+    try:
+        import glfw
+    except ImportError as error:
+        raise NoDisplayError(f"glfw cannot be loaded: {error}") from None
+    glfw.ERROR_REPORTING = "ignore"
+    faults = collect_faults(glfw)
+    if not glfw.init():
+        where = "WAYLAND_DISPLAY" if platform == "wayland" else "DISPLAY"
+        cause = faults[-1] if faults else "no reason given"
+        raise NoDisplayError(f"cannot use {where}={os.environ.get(where, '')}: {cause}")
+    return glfw
+
+
+def collect_faults(glfw: ModuleType) -> list[str]:
+    """A list that GLFW's error texts are put into from here on."""
+    faults: list[str] = []
+
+    def note(_code: int, text: bytes | str) -> None:
+        faults.append(text.decode(errors="replace") if isinstance(text, bytes) else text)
+
+    glfw.set_error_callback(note)
+    return faults
+
+
+def _bundled_library(platform: Platform) -> Path | None:
+    spec = importlib.util.find_spec("glfw")
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).parent / platform / "libglfw.so"
+    return path if path.is_file() else None
+
+
+def connection_fd(glfw: ModuleType, platform: Platform) -> int:
+    """The descriptor that becomes readable when the window system has events."""
+    if platform == "x11":
+        number = _xlib().XConnectionNumber
+        number.argtypes = (ctypes.c_void_p,)
+        return int(number(glfw.get_x11_display()))
+    display = glfw._glfw.glfwGetWaylandDisplay
+    display.restype = ctypes.c_void_p
+    client = ctypes.CDLL("libwayland-client.so.0")
+    client.wl_display_get_fd.argtypes = (ctypes.c_void_p,)
+    return int(client.wl_display_get_fd(display()))
+
+
+class _WindowAttributes(ctypes.Structure):
+    """The start of Xlib's XWindowAttributes, with room for the rest."""
+
+    _fields_ = (
+        *((name, ctypes.c_int) for name in ("x", "y", "width", "height", "border", "depth")),
+        ("rest", ctypes.c_char * 512),
+    )
+
+
+def x11_depth(glfw: ModuleType, window: object) -> int:
+    """Bits of a pixel that the X server looks at: 24, or 32 where alpha makes it see-through."""
+    attributes = _WindowAttributes()
+    get = _xlib().XGetWindowAttributes
+    get.argtypes = (ctypes.c_void_p, ctypes.c_ulong, ctypes.POINTER(_WindowAttributes))
+    get(glfw.get_x11_display(), glfw.get_x11_window(window), ctypes.byref(attributes))
+    return int(attributes.depth)
+
+
+def _xlib() -> ctypes.CDLL:
+    return ctypes.CDLL("libX11.so.6")

@@ -1,0 +1,231 @@
+"""The window: GLFW, its EGL context, its size, and its events as plain calls."""
+
+from __future__ import annotations
+
+import time
+from types import ModuleType
+from typing import Any, Literal, Protocol
+
+from glview.errors import NoGraphicsError
+from glview.gl.api import GL
+from glview.gl.egl import EGL
+from glview.ui import platform as window_system
+from glview.ui.keymap import Platform
+
+Api = Literal["es", "core"]
+
+# A window manager that answers our wish for a size with another one does so within this.
+_ANSWER_TIME = 0.5
+# Drawing waits so long for a size that was asked for.
+_HOLD_TIME = 0.05
+
+
+class WindowEvents(Protocol):
+    """Who wants to know what happens to the window. Positions in window units."""
+
+    def on_key(self, scancode: int, action: int) -> None:
+        """A key: action 0 release, 1 press, 2 repeat."""
+
+    def on_motion(self, x: float, y: float) -> None:
+        """The pointer moved."""
+
+    def on_button(self, number: int, pressed: bool) -> None:
+        """A pointer button."""
+
+    def on_scroll(self, x: float, y: float) -> None:
+        """The wheel: x left, y up, in steps."""
+
+    def on_inside(self, inside: bool) -> None:
+        """The pointer entered or left."""
+
+    def on_focus(self, focused: bool) -> None:
+        """The window got or lost the keyboard."""
+
+    def on_resized(self, by_user: bool) -> None:
+        """The framebuffer has another size."""
+
+    def on_damaged(self) -> None:
+        """The window system lost the content."""
+
+    def on_hidden(self, hidden: bool) -> None:
+        """The window was minimised or restored."""
+
+    def on_close(self) -> None:
+        """The user wants the window closed."""
+
+
+class Window:
+    """One window with a current OpenGL context, `gl`, on the EGL display `egl`.
+
+    `size` is that of the framebuffer in pixels. Belongs to the main thread.
+    """
+
+    def __init__(
+        self,
+        glfw: ModuleType,
+        platform: Platform,
+        title: str,
+        size: tuple[int, int],
+        wanted: Api | None,
+        events: WindowEvents,
+    ) -> None:
+        """Open a window with a framebuffer of `size` pixels.
+
+        `wanted` is the kind of context, None for OpenGL ES 3.0 or, failing
+        that, OpenGL 3.3 core. Raises NoGraphicsError.
+        """
+        self.platform = platform
+        self._glfw = glfw
+        self._events = events
+        self._asked_at = time.monotonic()
+        self._hold_until = 0.0
+        self.alpha = platform == "x11"
+        self._handle, self.api = self._create(title, size, wanted)
+        if self.alpha and window_system.x11_depth(glfw, self._handle) == 32:
+            glfw.destroy_window(self._handle)  # a compositor would show what is behind it
+            self.alpha = False
+            self._handle, self.api = self._create(title, size, self.api)
+        glfw.make_context_current(self._handle)
+        glfw.swap_interval(0)
+        self.egl = EGL(glfw.get_egl_display())
+        self.gl = GL(self.egl.find, es=self.api == "es")
+        self.size: tuple[int, int] = glfw.get_framebuffer_size(self._handle)
+        self._asked = size
+        self._listen()
+        if self.size != size:
+            self.ask_size(*size)
+
+    # -- making it ---------------------------------------------------------
+
+    def _create(self, title: str, size: tuple[int, int], wanted: Api | None) -> tuple[Any, Api]:
+        glfw = self._glfw
+        faults = window_system.collect_faults(glfw)
+        kinds: tuple[Api, ...] = (wanted,) if wanted else ("es", "core")
+        for kind in kinds:
+            self._hint(kind)
+            handle = glfw.create_window(*size, title, None, None)
+            if handle:
+                return handle, kind
+        cause = faults[0] if faults else "no reason given"
+        raise NoGraphicsError(
+            f"no OpenGL ES 3.0 or OpenGL 3.3 context through EGL: {cause}",
+            "install libegl1, libgles2 and libgl1-mesa-dri, or the driver of your GPU",
+        )
+
+    def _hint(self, kind: Api) -> None:
+        glfw = self._glfw
+        glfw.default_window_hints()
+        glfw.window_hint(glfw.CONTEXT_CREATION_API, glfw.EGL_CONTEXT_API)
+        if kind == "es":
+            glfw.window_hint(glfw.CLIENT_API, glfw.OPENGL_ES_API)
+            major, minor = 3, 0
+        else:
+            glfw.window_hint(glfw.CLIENT_API, glfw.OPENGL_API)
+            glfw.window_hint(glfw.OPENGL_PROFILE, glfw.OPENGL_CORE_PROFILE)
+            major, minor = 3, 3
+        glfw.window_hint(glfw.CONTEXT_VERSION_MAJOR, major)
+        glfw.window_hint(glfw.CONTEXT_VERSION_MINOR, minor)
+        glfw.window_hint(glfw.DEPTH_BITS, 0)
+        glfw.window_hint(glfw.STENCIL_BITS, 0)
+        glfw.window_hint(glfw.ALPHA_BITS, 8 if self.alpha else 0)
+        glfw.window_hint(glfw.SCALE_TO_MONITOR, False)
+        for name in ("X11_CLASS_NAME", "X11_INSTANCE_NAME", "WAYLAND_APP_ID"):
+            if hasattr(glfw, name):
+                glfw.window_hint_string(getattr(glfw, name), "glview")
+
+    def _listen(self) -> None:
+        glfw, handle, events = self._glfw, self._handle, self._events
+        glfw.set_key_callback(
+            handle, lambda w, key, code, action, mods: events.on_key(code, action)
+        )
+        glfw.set_cursor_pos_callback(handle, lambda w, x, y: events.on_motion(x, y))
+        glfw.set_mouse_button_callback(
+            handle, lambda w, button, action, mods: events.on_button(button, bool(action))
+        )
+        glfw.set_scroll_callback(handle, lambda w, x, y: events.on_scroll(x, y))
+        glfw.set_cursor_enter_callback(handle, lambda w, inside: events.on_inside(bool(inside)))
+        glfw.set_window_focus_callback(handle, lambda w, focused: events.on_focus(bool(focused)))
+        glfw.set_framebuffer_size_callback(handle, lambda w, x, y: self._resized(x, y))
+        glfw.set_window_refresh_callback(handle, lambda w: events.on_damaged())
+        glfw.set_window_iconify_callback(handle, lambda w, hidden: events.on_hidden(bool(hidden)))
+        glfw.set_window_close_callback(handle, lambda w: events.on_close())
+
+    # -- size --------------------------------------------------------------
+
+    def _resized(self, width: int, height: int) -> None:
+        if (width, height) == self.size:
+            return
+        self.size = width, height
+        self._hold_until = 0.0
+        ours = self.size == self._asked or time.monotonic() < self._asked_at + _ANSWER_TIME
+        self._events.on_resized(not ours)
+
+    def ask_size(self, width: int, height: int) -> None:
+        """Ask for a framebuffer of this size; the window manager may have other ideas."""
+        if (width, height) == self.size:
+            return
+        now = time.monotonic()
+        self._asked, self._asked_at, self._hold_until = (width, height), now, now + _HOLD_TIME
+        across, down = self.scale
+        self._glfw.set_window_size(self._handle, round(width / across), round(height / down))
+
+    @property
+    def held(self) -> float:
+        """Until when drawing should wait for a size that is on its way; 0 for not at all."""
+        return self._hold_until if time.monotonic() < self._hold_until else 0.0
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Framebuffer pixels per window unit, across and down."""
+        units = self._glfw.get_window_size(self._handle)
+        if min(*units, *self.size) <= 0:
+            return 1.0, 1.0
+        return self.size[0] / units[0], self.size[1] / units[1]
+
+    @property
+    def physical_size(self) -> tuple[int, int]:
+        """Width and height of the framebuffer in millimetres, 0 where unknown."""
+        monitor = self._glfw.get_primary_monitor()
+        mode = self._glfw.get_video_mode(monitor) if monitor else None
+        if not mode:
+            return 0, 0
+        width, height = self._glfw.get_monitor_physical_size(monitor)
+        return (
+            round(self.size[0] * width / max(mode.size.width, 1)),
+            round(self.size[1] * height / max(mode.size.height, 1)),
+        )
+
+    # -- the rest ----------------------------------------------------------
+
+    @property
+    def fd(self) -> int:
+        """Readable when there are events for `poll_events`."""
+        return window_system.connection_fd(self._glfw, self.platform)
+
+    def poll_events(self) -> None:
+        """Deliver the events that are there; never waits."""
+        self._glfw.poll_events()
+
+    def swap(self) -> None:
+        """Show what was drawn."""
+        self._glfw.swap_buffers(self._handle)
+
+    def set_title(self, title: str) -> None:
+        """Name the window."""
+        self._glfw.set_window_title(self._handle, title)
+
+    def set_pointer(self, mode: Literal["normal", "hidden", "locked"]) -> None:
+        """Show the host's pointer, hide it over the window, or lock it with raw motion."""
+        glfw = self._glfw
+        value = {
+            "normal": glfw.CURSOR_NORMAL,
+            "hidden": glfw.CURSOR_HIDDEN,
+            "locked": glfw.CURSOR_DISABLED,
+        }[mode]
+        glfw.set_input_mode(self._handle, glfw.CURSOR, value)
+        if mode == "locked" and glfw.raw_mouse_motion_supported():
+            glfw.set_input_mode(self._handle, glfw.RAW_MOUSE_MOTION, True)
+
+    def close(self) -> None:
+        """Destroy the window and its context."""
+        self._glfw.destroy_window(self._handle)

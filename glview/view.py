@@ -1,0 +1,286 @@
+"""What the user sees: the window, and in it the picture, the pointer and text."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from types import ModuleType
+from typing import Literal
+
+from glview.errors import NoGraphicsError
+from glview.gl.renderer import Scene
+from glview.present.presenter import Presenter
+from glview.present.swap import SwapPresenter
+from glview.scanout.geometry import Rect, fit
+from glview.scanout.mailbox import Snapshot
+from glview.scanout.screen import Screen
+from glview.ui.controls import Controls
+from glview.ui.keymap import Platform
+from glview.ui.notice import Notice
+from glview.ui.sprite import Sprite
+from glview.ui.window import Api, Window
+
+log = logging.getLogger(__name__)
+
+GONE_LIGHT = 0.4  # how bright the last picture of a VM that has gone stays
+PROBLEM_SHOWN = 10.0  # seconds
+SETTLED = 0.25  # seconds after the user's last resize
+
+PointerMode = Literal["normal", "hidden", "locked"]
+
+
+class View:
+    """The window is made when the first picture comes, at its size.
+
+    `closed` is set when the user closes it. `on_hidden` tells when nothing is
+    drawn any more, or again; `on_user_size(size, millimetres)` a size that the
+    user gave the window, once it has settled.
+    """
+
+    def __init__(
+        self,
+        glfw: ModuleType,
+        platform: Platform,
+        api: Api | None,
+        on_hidden: Callable[[bool], None],
+        on_user_size: Callable[[tuple[int, int], tuple[int, int]], None],
+    ) -> None:
+        self._glfw = glfw
+        self._platform: Platform = platform
+        self._api = api
+        self._on_hidden = on_hidden
+        self._on_user_size = on_user_size
+        self.closed = False
+        self.hidden = False
+        self.window: Window | None = None
+        self.controls = Controls(platform, self._grabbed)
+        self._presenter: Presenter | None = None
+        self._screen = Screen()
+        self._sprite = Sprite()
+        self._notice = Notice()
+        self._name = "glview"
+        self._light = 1.0
+        self._live = False
+        self._user_sized = False
+        self._settled_at: float | None = None
+        self._pointer_mode: PointerMode = "normal"
+        self._guest = (0, 0)
+        self._place = Rect(0, 0, 0, 0)
+        self._dirty = False
+        self._failed = False
+
+    # -- what there is to see ----------------------------------------------
+
+    def begin(self, name: str) -> None:
+        """A VM of this name is connected; its picture will follow."""
+        self._name = name
+        self._live = True
+        self._sprite.forget()
+        self._retitle()
+
+    def end(self, text: str) -> None:
+        """The VM has gone: dim its last picture and say so."""
+        self._live = False
+        self._light = GONE_LIGHT
+        self._screen.forget()
+        self._sprite.forget()
+        self.controls.disconnect()
+        self._notice.show(text)
+        self._dirty = True
+
+    def take(self, news: Snapshot) -> None:
+        """Take in what came from the listener."""
+        now = time.monotonic()
+        if news.problem is not None:
+            text = f"QEMU sent something that cannot be shown: {news.problem}"
+            self._notice.show(text, until=now + PROBLEM_SHOWN)
+            self._dirty = True
+        if news.cursor is not None or news.pointer is not None:
+            self._sprite.update(news.cursor, news.pointer)
+            self._dirty = True
+        if self._screen.apply(news, now):
+            self._picture_changed()
+
+    def _picture_changed(self) -> None:
+        source = self._screen.source
+        self._dirty = True
+        if source is None:
+            return
+        if self._light != 1.0 and self._live:
+            self._light = 1.0
+            self._notice.clear()
+        self._guest = source.width, source.height
+        if self.window is None:
+            self._open()
+        elif not self._user_sized:
+            self.window.ask_size(*self._guest)
+        self._arrange()
+
+    def _open(self) -> None:
+        self.window = Window(self._glfw, self._platform, self._name, self._guest, self._api, self)
+        log.info("%s, %s", self.window.gl.version, self.window.gl.renderer)
+        self._presenter = SwapPresenter(self.window)
+        self._retitle()
+
+    def _arrange(self) -> None:
+        """Place the picture in the window, for the eye and for the pointer."""
+        if self.window is not None and self._guest != (0, 0):
+            self._place = fit(*self._guest, *self.window.size)
+            self.controls.place(self._place, self._guest, self.window.scale)
+
+    # -- time --------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        if self._screen.tick(now):
+            self._picture_changed()
+        if self._notice.tick(now):
+            self._dirty = True
+        self.controls.tick()
+        if self._settled_at is not None and now >= self._settled_at:
+            self._settled_at = None
+            if self.window is not None:
+                self._on_user_size(self.window.size, self.window.physical_size)
+
+    def deadlines(self) -> list[float | None]:
+        """When `tick` or a draw is due; None is never."""
+        held = self.window.held if self.window is not None and self._dirty else 0.0
+        return [
+            self._screen.deadline(),
+            self._notice.deadline,
+            self._settled_at,
+            self.controls.deadline,
+            held or None,
+        ]
+
+    # -- drawing -----------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Whether no update that came will be drawn."""
+        return self.hidden or self._presenter is None
+
+    @property
+    def wants_draw(self) -> bool:
+        """Whether there is something new and a window ready for it."""
+        window = self.window
+        if not self._dirty or window is None or self.hidden or min(window.size) <= 0:
+            return False
+        return not window.held
+
+    def draw(self) -> bool:
+        """Draw what there is; True if the guest's buffer is no longer read."""
+        assert self.window is not None
+        assert self._presenter is not None
+        self._dirty = False
+        self._accept()
+        return self._presenter.draw(self._scene())
+
+    def show(self) -> None:
+        """Put what was drawn on the screen."""
+        if self._presenter is not None:
+            self._presenter.show()
+
+    def released(self) -> bool:
+        """Whether drawing no longer reads the guest's buffer."""
+        return self._presenter is None or self._presenter.released()
+
+    def _accept(self) -> None:
+        source, damage = self._screen.source, self._screen.damage
+        if source is None or damage is None or self._presenter is None:
+            return
+        try:
+            self._presenter.accept(source, damage)
+            if self._failed:
+                self._failed = False
+                self._notice.clear()
+        except NoGraphicsError as error:
+            if not self._failed:
+                log.error("%s", error)
+            self._failed = True
+            self._notice.show(str(error))
+        self._screen.drawn()
+
+    def _scene(self) -> Scene:
+        assert self.window is not None
+        scene = Scene(*self.window.size, None if self._screen.blank else self._place, self._light)
+        if scene.place is not None and self._guest != (0, 0):
+            host = self.controls.pointer if self.controls.absolute else None
+            scene.sprite = self._sprite.placed(scene.place, self._guest, host)
+        scene.text = self._notice.placed(self.window.size, self.window.scale[0])
+        self._choose_pointer()
+        return scene
+
+    # -- the host's pointer ------------------------------------------------
+
+    def _choose_pointer(self) -> None:
+        """Hide the host's pointer where the guest's is in its place."""
+        mode: PointerMode = "normal"
+        if self.controls.grab.grabbed:
+            mode = "locked"
+        elif self.controls.absolute and self._sprite.visible:
+            mode = "hidden"
+        if mode != self._pointer_mode and self.window is not None:
+            self._pointer_mode = mode
+            self.window.set_pointer(mode)
+
+    def _grabbed(self, _grabbed: bool) -> None:
+        self._choose_pointer()
+        self._retitle()
+
+    def _retitle(self) -> None:
+        if self.window is not None:
+            self.window.set_title(self.controls.grab.title(f"{self._name} - glview"))
+
+    # -- what happens to the window ----------------------------------------
+
+    def on_key(self, scancode: int, action: int) -> None:
+        self.controls.key(scancode, action)
+
+    def on_motion(self, x: float, y: float) -> None:
+        self.controls.motion(x, y)
+        if self.controls.absolute and self._sprite.visible:
+            self._dirty = True
+
+    def on_button(self, number: int, pressed: bool) -> None:
+        self.controls.button(number, pressed)
+
+    def on_scroll(self, x: float, y: float) -> None:
+        self.controls.scroll(x, y)
+
+    def on_inside(self, inside: bool) -> None:
+        if not inside:
+            self.controls.left()
+            self._dirty = self._dirty or self._sprite.visible
+
+    def on_focus(self, focused: bool) -> None:
+        if not focused:
+            self.controls.focus_lost()
+
+    def on_resized(self, by_user: bool) -> None:
+        if by_user:
+            self._user_sized = True
+            self._settled_at = time.monotonic() + SETTLED
+        self._arrange()
+        self._dirty = True
+
+    def on_damaged(self) -> None:
+        self._dirty = True
+
+    def on_hidden(self, hidden: bool) -> None:
+        self.hidden = hidden
+        self._dirty = True
+        self._on_hidden(hidden)
+
+    def on_close(self) -> None:
+        self.closed = True
+
+    def close(self) -> None:
+        """Lift what is pressed, delete everything."""
+        self.controls.release_all()
+        self._screen.forget()
+        if self._presenter is not None:
+            self._presenter.close()
+        if self.window is not None:
+            self.window.close()

@@ -1,0 +1,93 @@
+"""Writing into the guest's memory from outside, by QEMU's qtest protocol.
+
+It works beside a running TCG guest as well, and marks what it writes as dirty
+just as the guest's own writes do: a frame buffer drawn in this way needs no
+driver and no program in the guest.
+"""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from tests.support.qmp import Qmp
+from tests.support.screen import Picture, bgrx
+from tests.support.wait import until
+
+PCI_CLASS_DISPLAY = 3
+
+
+class Qtest:
+    """One connection to a `-qtest unix:PATH,server=on` socket."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(10)
+        self._socket.connect(str(path))
+        self._file = self._socket.makefile("rb")
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write to guest physical memory."""
+        self._command(f"write {address:#x} {len(data):#x} 0x{data.hex()}")
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read guest physical memory."""
+        return bytes.fromhex(self._command(f"read {address:#x} {size:#x}")[2:])
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._file.close()
+        self._socket.close()
+
+    def _command(self, line: str) -> str:
+        self._socket.sendall(line.encode() + b"\n")
+        answer = self._file.readline().decode().split()
+        if not answer or answer[0] != "OK":
+            raise AssertionError(f"qtest: {line[:60]}: {' '.join(answer)}")
+        return answer[-1]
+
+
+class Framebuffer:
+    """A linear frame buffer of 32-bit pixels x8r8g8b8 in the guest."""
+
+    def __init__(self, qtest: Qtest, address: int, width: int, height: int) -> None:
+        self._qtest = qtest
+        self._address = address
+        self.width = width
+        self.height = height
+
+    def draw(self, x: int, y: int, picture: Picture) -> None:
+        """Write `picture` with its top-left corner at (x, y), row by row."""
+        for row, pixels in enumerate(bgrx(picture)):
+            start = self._address + 4 * ((y + row) * self.width + x)
+            self._qtest.write(start, pixels.tobytes())
+
+
+def bar(qmp: Qmp) -> int | None:
+    """Where the PCI display device has its video memory: its largest memory BAR.
+
+    None if no PCI device shows anything.
+    """
+    regions = [
+        region
+        for bus in qmp("query-pci")
+        for device in bus["devices"]
+        if device["class_info"]["class"] >> 8 == PCI_CLASS_DISPLAY
+        for region in device["regions"]
+        if region["type"] == "memory"
+    ]
+    largest = max(regions, key=lambda region: int(region["size"]), default=None)
+    return None if largest is None else int(largest["address"])
+
+
+def search(qmp: Qmp, shown: Picture, folder: Path, memory: int) -> int:
+    """Where in guest RAM (of `memory` bytes) the picture `shown` lies: a ramfb has no BAR."""
+    dump = folder / "ram"
+    qmp("pmemsave", val=0, size=memory, filename=str(dump))
+    until(lambda: dump.stat().st_size == memory, "the memory dump")
+    ram = dump.read_bytes()
+    dump.unlink()
+    found = ram.find(bgrx(shown).tobytes())
+    if found < 0:
+        raise AssertionError("the frame buffer is not in the guest's RAM")
+    return found

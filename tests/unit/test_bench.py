@@ -1,0 +1,170 @@
+"""The bench's arithmetic: what it says about given values, and what it fails on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import process, report
+from bench.report import Life, Result, Update
+from bench.viewers import FLOOR, GLVIEW, Viewer
+
+
+def update(viewer: str, latency: float, cpu: float, change: str = "full", **more: int) -> Update:
+    """A row of 1080p by map with three updates around `latency`, all in milliseconds."""
+    row = Update(viewer, 1920, 1080, "map", change, lost=more.get("lost", 0))
+    row.latency = [latency / 1000 * factor for factor in (0.5, 1.0, 3.0)]
+    row.reply = [0.001]
+    row.viewer_cpu = [cpu / 1000] * 2
+    row.server_cpu = [0.002]
+    return row
+
+
+def life(start: float = 0.3, idle: float = 0.0) -> Life:
+    return Life(GLVIEW, 1920, 1080, "map", [start, start, 9.0], 100.0, idle, 0.0)
+
+
+def result(*rows: Update, lives: tuple[Life, ...] = ()) -> Result:
+    return Result({"cpu": "one"}, list(rows), list(lives))
+
+
+class TestFigures:
+    @pytest.mark.parametrize(
+        ("share", "value"), [(0.5, 50), (0.95, 95), (0.951, 96), (1.0, 100), (0.001, 1)]
+    )
+    def test_percentile(self, share: float, value: int) -> None:
+        assert report.percentile(range(100, 0, -1), share) == value
+
+    def test_ratios_are_to_the_floor_of_the_same_case(self) -> None:
+        rows = [
+            update(FLOOR, 1.0, 1.0, "64x64"),
+            update(FLOOR, 2.0, 1.0),
+            update(GLVIEW, 6.0, 5.0),
+        ]
+        assert report.ratios(rows[2], result(*rows)) == pytest.approx((3.0, 5.0))
+
+    def test_tables(self) -> None:
+        text = report.markdown(
+            result(update(FLOOR, 2, 1), update(GLVIEW, 5, 3), lives=(life(idle=0.00025),))
+        )
+        assert (
+            "| 1920x1080 | map | full | glview | 5.00 / 15.00 / 2.50 | 2.50 | 1.00 / 1.00 "
+            "| 3.00 | 3.00 | 2.00 | 0 | 0.00 |" in text
+        )
+        assert "| 1920x1080 | map | glview | 300 (300, 300, 9000) | 100.0 | 0.025 | 0.0 |" in text
+        widths = {line.count("|") for line in text.splitlines() if "floor" in line}
+        assert widths == {13}
+
+    def test_json_has_every_value(self) -> None:
+        values = json.loads(json.dumps(result(update(FLOOR, 2, 1)).as_dict()))
+        assert values["updates"][0]["latency"] == [0.001, 0.002, 0.006]
+        assert values["machine"] == {"cpu": "one"}
+
+
+class TestLimits:
+    def test_within(self) -> None:
+        rows = [update(FLOOR, 1, 1), update(GLVIEW, 4, 4)]
+        rows += [update(FLOOR, 1, 1, "64x64"), update(GLVIEW, 6, 6, "64x64")]
+        assert report.failures(result(*rows, lives=(life(), life(0.6, 0.001)))) == []
+
+    @pytest.mark.parametrize(
+        ("row", "words"),
+        [
+            (update(GLVIEW, 4.1, 1), "full: latency 4.10 x floor, limit 4 x"),
+            (update(GLVIEW, 1, 4.1), "full: CPU 4.10 x floor"),
+            (update(GLVIEW, 6.1, 1, "64x64"), "64x64: latency 6.10 x floor, limit 6 x"),
+            (update(GLVIEW, 1, 1, lost=1), "1 updates not shown"),
+        ],
+    )
+    def test_updates(self, row: Update, words: str) -> None:
+        floor = update(FLOOR, 1, 1, row.change)
+        (failure,) = report.failures(result(floor, row))
+        assert words in failure
+
+    def test_nothing_shown_is_beyond_any_limit(self) -> None:
+        row = update(GLVIEW, 1, 1)
+        row.latency = []
+        assert len(report.failures(result(update(FLOOR, 1, 1), row))) == 2
+
+    @pytest.mark.parametrize(
+        ("row", "words"),
+        [(life(start=0.7), "start 0.70 s"), (life(idle=0.002), "0.20 % of a core")],
+    )
+    def test_life(self, row: Life, words: str) -> None:
+        (failure,) = report.failures(result(lives=(row,)))
+        assert words in failure
+
+
+class TestDocument:
+    def test_only_what_is_between_the_marks_changes(self, tmp_path: Path) -> None:
+        page = tmp_path / "page.md"
+        page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+        report.write_into(page, "new\n")
+        assert page.read_text() == f"before\n{report.BEGIN}\nnew\n{report.END}\nafter\n"
+
+    def test_page_without_marks(self, tmp_path: Path) -> None:
+        page = tmp_path / "page.md"
+        page.write_text("before")
+        with pytest.raises(ValueError, match="lacks the marks"):
+            report.write_into(page, "new\n")
+        assert page.read_text() == "before"
+
+
+class TestViewer:
+    def test_command(self) -> None:
+        viewer = Viewer.parse("mine=prog 'a b' --socket={fd}")
+        assert viewer == Viewer("mine", ("prog", "a b", "--socket={fd}"))
+
+    @pytest.mark.parametrize("text", ["prog {fd}", "mine=", "mine=prog", "=prog {fd}"])
+    def test_wrong(self, text: str) -> None:
+        with pytest.raises(ValueError, match="is not of the form"):
+            Viewer.parse(text)
+
+    def test_started_with_fd_and_display(self, tmp_path: Path) -> None:
+        code = "import os, sys; os.write(int(sys.argv[1]), os.environ['DISPLAY'].encode())"
+        viewer = Viewer("mine", (sys.executable, "-c", code, "{fd}"))
+        reader, writer = os.pipe()
+        with open(reader) as answer:
+            try:
+                child = viewer.start(writer, ":77", tmp_path / "log")
+            finally:
+                os.close(writer)
+            assert answer.read() == ":77"
+        assert child.wait(10) == 0
+
+
+class TestProcess:
+    def test_cpu_time_of_another_process(self) -> None:
+        """Its clock runs while it works, and counts what it counts itself."""
+        code = (
+            "import time\n"
+            "while time.process_time() < 0.2: pass\n"
+            "print(time.process_time(), flush=True)\n"
+            "input()"
+        )
+        argv = [sys.executable, "-c", code]
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            own = float(child.stdout.readline())
+            seen = process.cpu_seconds(child.pid)
+            assert own <= seen < own + 0.05
+            assert process.rss_mib(child.pid) > 5
+            child.communicate(b"\n")
+
+    def test_foreign_load_leaves_ourselves_out(self) -> None:
+        argv = [sys.executable, "-c", "while True: pass"]
+        with subprocess.Popen(argv) as child:
+            try:
+                with_it, without_it = (process.ForeignLoad(pids) for pids in ([], [child.pid]))
+                with with_it, without_it:
+                    end = process.cpu_seconds(child.pid) + 1.0
+                    while process.cpu_seconds(child.pid) < end:
+                        pass
+            finally:
+                child.kill()
+        assert with_it.cores() - without_it.cores() > 0.3

@@ -1,0 +1,328 @@
+"""From the X server's keyboard and mouse to QEMU: real events, as QEMU's trace tells them.
+
+The same under X11 and under a Wayland compositor, whose seat is a window on the X server.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.guests import splash
+from tests.support.qemu import Qemu
+from tests.support.screen import find, pattern
+from tests.support.viewer import Viewer
+from tests.support.wait import until
+from tests.support.weston import Weston
+from tests.support.x11 import Xvfb
+
+Desktop = Xvfb | Weston
+
+WIDTH, HEIGHT = 640, 480
+MIDDLE = 320, 240
+TRACE = ("input_event_*", "ps2_put_keycode", "ps2_keyboard_set_translation")
+KEYBOARD_READY = "^ps2_keyboard_set_translation .* mode 1"
+EVENT = "^input_event_(?!sync)"
+
+# X keycodes (evdev + 8) and QEMU's names of those keys
+KEYS = {38: "a", 36: "ret", 111: "up", 104: "kp_enter", 133: "meta_l", 67: "f1", 94: "less"}
+
+# X buttons and QEMU's names of those buttons
+BUTTONS = {
+    1: "left",
+    2: "middle",
+    3: "right",
+    4: "wheel-up",
+    5: "wheel-down",
+    6: "wheel-left",
+    7: "wheel-right",
+    8: "side",
+    9: "extra",
+}
+
+
+class Rig:
+    """A guest in a glview window and the hands on its keyboard and mouse."""
+
+    def __init__(self, xvfb: Xvfb, desktop: Desktop, qemu: Qemu, viewer: Viewer) -> None:
+        self.xvfb = xvfb
+        self.qemu = qemu
+        self.viewer = viewer
+        self._desktop = desktop
+        self._seen = 0
+        picture = pattern(WIDTH, HEIGHT)
+        viewer.wait_shows(picture, 20.0)
+        corner = find(desktop.screenshot(), picture)
+        assert corner is not None
+        self._corner = corner
+
+    def point(self, x: int, y: int) -> None:
+        """Put the pointer on a pixel of the guest."""
+        self.hand("mousemove", *self.at(x, y))
+
+    @property
+    def on_x11(self) -> bool:
+        """Whether the window is the X server's own."""
+        return self._desktop is self.xvfb
+
+    def at(self, x: int, y: int) -> tuple[int, int]:
+        """Where a pixel of the guest is on the screen."""
+        return self._corner[0] + x, self._corner[1] + y
+
+    def hand(self, *words: str | int) -> None:
+        """Make real X events: the words of one xdotool command line."""
+        self.xvfb.xdotool(*words)
+
+    def forget(self) -> None:
+        """Have `events` leave out what came so far."""
+        self._seen = len(self.qemu.trace(EVENT))
+
+    def events(self) -> list[str]:
+        """Events in QEMU since `forget`, as the trace words them after `con 0, `."""
+        lines = self.qemu.trace(EVENT)[self._seen :]
+        return [line.partition(", ")[2] for line in lines]
+
+    def expect(self, *events: str) -> None:
+        """Wait until exactly these events have come, and forget them."""
+        self.wait(lambda: len(self.events()) >= len(events), f"{len(events)} events")
+        assert self.events() == list(events)
+        self.forget()
+
+    def wait(self, look: Callable[[], object], what: str) -> None:
+        """Wait for something that the events seen so far explain if it does not come."""
+        try:
+            until(look, what)
+        except AssertionError as late:
+            raise AssertionError(f"{late}; events: {self.events()}\n{self.viewer.output}") from None
+
+    def moved(self) -> tuple[int, int]:
+        """The sum of relative motion since `forget`."""
+        totals = {"x": 0, "y": 0}
+        for line in self.events():
+            if line.startswith("axis "):
+                _, axis, _, value = line.replace(",", "").split()
+                totals[axis] += int(value)
+        return totals["x"], totals["y"]
+
+
+def use(qemu: Qemu, mouse: str) -> None:
+    """Make the first mouse of QEMU's with that word in its name the active one."""
+    (line,) = (line for line in qemu.hmp("info mice").splitlines() if mouse in line)
+    qemu.hmp(f"mouse_set {line.partition('#')[2].partition(':')[0]}")
+
+
+@pytest.fixture(params=["x11", "wayland"])
+def desktop(request: pytest.FixtureRequest) -> Desktop:
+    """The window system that the test runs on."""
+    found: Desktop = request.getfixturevalue("own_xvfb" if request.param == "x11" else "weston")
+    return found
+
+
+x11_only = pytest.mark.parametrize("desktop", ["x11"], indirect=True)
+
+
+@pytest.fixture
+def start_rig(
+    tmp_path: Path,
+    own_xvfb: Xvfb,
+    desktop: Desktop,
+    start_qemu: Callable[..., Qemu],
+    start_viewer: Callable[..., Viewer],
+) -> Callable[[str], Rig]:
+    """A function that starts all of it, with a mouse of that name in the guest."""
+
+    def start(mouse: str) -> Rig:
+        guest = splash(tmp_path, pattern(WIDTH, HEIGHT))
+        devices = ["VGA", "virtio-tablet-pci"]
+        qemu = start_qemu(devices=devices, trace=TRACE, options=guest)
+        until(lambda: qemu.trace(KEYBOARD_READY), "the firmware's keyboard")
+        use(qemu, mouse)
+        return Rig(own_xvfb, desktop, qemu, start_viewer(desktop, "--qmp", qemu.qmp_path))
+
+    return start
+
+
+@pytest.fixture
+def tablet(start_rig: Callable[[str], Rig]) -> Rig:
+    """A guest with an absolute pointer."""
+    rig = start_rig("Tablet")
+    rig.point(*MIDDLE)
+    rig.expect(*position(*MIDDLE))
+    return rig
+
+
+@pytest.fixture
+def mouse(start_rig: Callable[[str], Rig]) -> Rig:
+    """A guest with a relative pointer."""
+    rig = start_rig("PS/2")
+    rig.point(*MIDDLE)
+    return rig
+
+
+def key(name: str, down: int) -> str:
+    """A key event in the words of QEMU's trace."""
+    return f"key qcode {name}, down {down}"
+
+
+def button(name: str, down: int) -> str:
+    """A button event in the words of QEMU's trace."""
+    return f"button {name}, down {down}"
+
+
+def position(x: int, y: int) -> tuple[str, str]:
+    """An absolute position in the words of QEMU's trace: scaled to 0x7fff."""
+    return (
+        f"axis x, value 0x{x * 0x7FFF // WIDTH:x}",
+        f"axis y, value 0x{y * 0x7FFF // HEIGHT:x}",
+    )
+
+
+def test_typed_keys(tablet: Rig) -> None:
+    for code in KEYS:
+        tablet.hand("key", code)
+    tablet.expect(*(key(name, down) for name in KEYS.values() for down in (1, 0)))
+    tablet.hand("keydown", 37, "keydown", 64, "key", 119, "keyup", 64, "keyup", 37)
+    tablet.expect(
+        key("ctrl", 1),
+        key("alt", 1),
+        key("delete", 1),
+        key("delete", 0),
+        key("alt", 0),
+        key("ctrl", 0),
+    )
+
+
+def test_key_held_for_two_seconds(tablet: Rig) -> None:
+    """A PS/2 keyboard sends make codes while a key is held, and one break code."""
+    before = len(tablet.qemu.trace("^ps2_put_keycode"))
+    tablet.hand("keydown", 38)
+    time.sleep(2.0)  # how long the key is held is what is tested
+    tablet.hand("keyup", 38)
+    tablet.wait(lambda: key("a", 0) in tablet.events(), "the key to go up")
+    codes = [line.split()[-1] for line in tablet.qemu.trace("^ps2_put_keycode")[before:]]
+    makes, end = codes[:-2], codes[-2:]
+    assert makes == ["0x1c"] * len(makes)
+    assert len(makes) >= 15
+    assert end == ["0xf0", "0x1c"]
+
+
+def test_held_modifier_does_not_repeat(tablet: Rig) -> None:
+    tablet.hand("keydown", 50)
+    time.sleep(1.0)
+    tablet.hand("keyup", 50)
+    tablet.expect(key("shift", 1), key("shift", 0))
+
+
+def test_buttons_and_wheel(tablet: Rig) -> None:
+    for number, name in BUTTONS.items():
+        tablet.hand("click", number)
+        tablet.expect(button(name, 1), button(name, 0))
+    tablet.hand("click", 10, "click", 1)  # a button that QEMU does not have is left out
+    tablet.expect(button("left", 1), button("left", 0))
+
+
+def test_absolute_motion(tablet: Rig) -> None:
+    for x, y in ((0, 0), (WIDTH - 1, 0), (WIDTH - 1, HEIGHT - 1), (0, HEIGHT - 1), (123, 77)):
+        tablet.point(x, y)
+        tablet.expect(*position(x, y))
+
+
+def test_click_lands_where_the_pointer_is(tablet: Rig) -> None:
+    tablet.hand("mousemove", *tablet.at(40, 50), "click", 1)
+    tablet.expect(*position(40, 50), button("left", 1), button("left", 0))
+
+
+def test_drag_beyond_the_edge_stays_inside(tablet: Rig) -> None:
+    tablet.hand("mousemove", *tablet.at(10, 10), "mousedown", 1)
+    tablet.expect(*position(10, 10), button("left", 1))
+    tablet.point(-20, 100)
+    tablet.expect(*position(0, 100))
+    tablet.hand("mouseup", 1)
+    tablet.expect(button("left", 0))
+
+
+def test_relative_motion(mouse: Rig) -> None:
+    mouse.hand("mousemove_relative", 5, 5)
+    mouse.hand("click", 1)  # grabs, and is passed on; what came before the grab is not
+    mouse.expect(button("left", 1), button("left", 0))
+    for dx, dy in ((7, 3), (-12, 5), (1, -30)):
+        mouse.hand("mousemove_relative", "--", dx, dy)
+    mouse.wait(lambda: mouse.moved() == (-4, -22), "the motion")
+    mouse.forget()
+    mouse.hand("click", 3)
+    mouse.expect(button("right", 1), button("right", 0))
+
+
+@x11_only  # the pointer of a nested weston stops at the edge of its output
+def test_motion_beyond_the_screen_while_grabbed(mouse: Rig) -> None:
+    mouse.hand("click", 1)
+    mouse.expect(button("left", 1), button("left", 0))
+    for _ in range(10):
+        mouse.hand("mousemove_relative", 400, 0)
+    mouse.wait(lambda: mouse.moved() == (4000, 0), "the motion")
+
+
+def test_ctrl_alt_gives_the_pointer_back(mouse: Rig) -> None:
+    mouse.hand("click", 1)
+    mouse.expect(button("left", 1), button("left", 0))
+    mouse.hand("keydown", 37, "keydown", 64, "key", 67, "keyup", 64, "keyup", 37)
+    chord = [key("ctrl", 1), key("alt", 1), key("alt", 0), key("ctrl", 0)]
+    mouse.expect(*chord[:2], key("f1", 1), key("f1", 0), *chord[2:])
+    mouse.hand("mousemove_relative", 3, 2)  # Ctrl+Alt+F1 was for the guest
+    mouse.expect("axis x, value 3", "axis y, value 2")
+    if mouse.on_x11:
+        assert "(Ctrl+Alt releases the pointer)" in mouse.viewer.window().name
+    mouse.hand("keydown", 37, "keydown", 64, "keyup", 64, "keyup", 37)
+    mouse.expect(*chord)
+    if mouse.on_x11:
+        assert "(Ctrl+Alt" not in mouse.viewer.window().name
+    mouse.hand("mousemove_relative", 30, 20)
+    mouse.hand("click", 1)  # grabs again; nothing of the motion in between is sent
+    mouse.expect(button("left", 1), button("left", 0))
+    mouse.hand("mousemove_relative", 2, 1)
+    mouse.expect("axis x, value 2", "axis y, value 1")
+
+
+def test_pointer_becomes_absolute_while_grabbed(mouse: Rig) -> None:
+    mouse.hand("click", 1)
+    mouse.expect(button("left", 1), button("left", 0))
+    use(mouse.qemu, "Tablet")
+    places = [(100, 100), (200, 200)]
+
+    def follows() -> bool:
+        places.reverse()
+        mouse.point(*places[0])
+        return mouse.events()[-2:] == list(position(*places[0]))
+
+    mouse.wait(follows, "the pointer to follow")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_keys_and_buttons_are_lifted_at_the_end(tablet: Rig, number: signal.Signals) -> None:
+    tablet.hand("keydown", 50, "keydown", 38, "mousedown", 1)
+    tablet.wait(lambda: button("left", 1) in tablet.events(), "the button")
+    tablet.viewer.signal(number)
+    tablet.viewer.wait()
+    down = {line.rpartition(",")[0] for line in tablet.events() if line.endswith("down 1")}
+    up = [line.rpartition(",")[0] for line in tablet.events() if line.endswith("down 0")]
+    assert sorted(up) == sorted(down) == ["button left", "key qcode a", "key qcode shift"]
+
+
+@x11_only  # weston has no command that takes the focus away
+def test_keys_are_lifted_when_the_focus_goes(tablet: Rig) -> None:
+    tablet.hand("keydown", 50, "keydown", 64)
+    tablet.expect(key("shift", 1), key("alt", 1))
+    tablet.hand("windowfocus", _root(tablet.xvfb))
+    tablet.expect(key("alt", 0), key("shift", 0))
+    tablet.hand("keyup", 64, "keyup", 50)
+    tablet.hand("windowfocus", tablet.viewer.window().id)
+    tablet.hand("key", 38)
+    tablet.expect(key("a", 1), key("a", 0))
+
+
+def _root(xvfb: Xvfb) -> str:
+    return xvfb.xdotool("search", "--maxdepth", 0, "--name", "").strip()
