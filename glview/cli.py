@@ -100,6 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GlviewError as error:
         print(f"glview: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # whoever read our output has had enough
+        return 0
     except KeyboardInterrupt:
         return 130
 
@@ -179,7 +181,21 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _demo(options: argparse.Namespace, rest: list[str]) -> int:
-    raise NotImplementedError
+    from glview.qemu.demo import start_demo
+    from glview.qemu.ways import BySocket
+    from glview.testing.child import FakeProcess
+
+    if rest:
+        parser().error("demo takes no QEMU options; glview run does")
+    process = start_demo()
+    if process is None:
+        print("glview: QEMU is not installed; this is a stand-in for a VM", file=sys.stderr)
+        with FakeProcess() as fake:
+            _run_app(BySocket(fake.take_socket), options)
+        return 0
+    with process:
+        _run_app(BySocket(process.open_display), options)
+    return 0
 
 
 _COMMANDS = {"view": _view, "run": _run, "demo": _demo}

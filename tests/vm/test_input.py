@@ -148,7 +148,10 @@ def start_rig(
 
 @pytest.fixture
 def tablet(start_rig: Callable[[str], Rig]) -> Rig:
-    """A guest with an absolute pointer."""
+    """A guest with an absolute pointer.
+
+    A key would end its bootsplash, move the picture, and with it the guest's pointer.
+    """
     rig = start_rig("Tablet")
     rig.point(*MIDDLE)
     rig.expect(*position(*MIDDLE))
@@ -181,12 +184,12 @@ def position(x: int, y: int) -> tuple[str, str]:
     )
 
 
-def test_typed_keys(tablet: Rig) -> None:
+def test_typed_keys(mouse: Rig) -> None:
     for code in KEYS:
-        tablet.hand("key", code)
-    tablet.expect(*(key(name, down) for name in KEYS.values() for down in (1, 0)))
-    tablet.hand("keydown", 37, "keydown", 64, "key", 119, "keyup", 64, "keyup", 37)
-    tablet.expect(
+        mouse.hand("key", code)
+    mouse.expect(*(key(name, down) for name in KEYS.values() for down in (1, 0)))
+    mouse.hand("keydown", 37, "keydown", 64, "key", 119, "keyup", 64, "keyup", 37)
+    mouse.expect(
         key("ctrl", 1),
         key("alt", 1),
         key("delete", 1),
@@ -196,25 +199,25 @@ def test_typed_keys(tablet: Rig) -> None:
     )
 
 
-def test_key_held_for_two_seconds(tablet: Rig) -> None:
+def test_key_held_for_two_seconds(mouse: Rig) -> None:
     """A PS/2 keyboard sends make codes while a key is held, and one break code."""
-    before = len(tablet.qemu.trace("^ps2_put_keycode"))
-    tablet.hand("keydown", 38)
+    before = len(mouse.qemu.trace("^ps2_put_keycode"))
+    mouse.hand("keydown", 38)
     time.sleep(2.0)  # how long the key is held is what is tested
-    tablet.hand("keyup", 38)
-    tablet.wait(lambda: key("a", 0) in tablet.events(), "the key to go up")
-    codes = [line.split()[-1] for line in tablet.qemu.trace("^ps2_put_keycode")[before:]]
+    mouse.hand("keyup", 38)
+    mouse.wait(lambda: key("a", 0) in mouse.events(), "the key to go up")
+    codes = [line.split()[-1] for line in mouse.qemu.trace("^ps2_put_keycode")[before:]]
     makes, end = codes[:-2], codes[-2:]
     assert makes == ["0x1c"] * len(makes)
     assert len(makes) >= 15
     assert end == ["0xf0", "0x1c"]
 
 
-def test_held_modifier_does_not_repeat(tablet: Rig) -> None:
-    tablet.hand("keydown", 50)
+def test_held_modifier_does_not_repeat(mouse: Rig) -> None:
+    mouse.hand("keydown", 50)
     time.sleep(1.0)
-    tablet.hand("keyup", 50)
-    tablet.expect(key("shift", 1), key("shift", 0))
+    mouse.hand("keyup", 50)
+    mouse.expect(key("shift", 1), key("shift", 0))
 
 
 def test_buttons_and_wheel(tablet: Rig) -> None:
@@ -302,26 +305,26 @@ def test_pointer_becomes_absolute_while_grabbed(mouse: Rig) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_keys_and_buttons_are_lifted_at_the_end(tablet: Rig, number: signal.Signals) -> None:
-    tablet.hand("keydown", 50, "keydown", 38, "mousedown", 1)
-    tablet.wait(lambda: button("left", 1) in tablet.events(), "the button")
-    tablet.viewer.signal(number)
-    tablet.viewer.wait()
-    down = {line.rpartition(",")[0] for line in tablet.events() if line.endswith("down 1")}
-    up = [line.rpartition(",")[0] for line in tablet.events() if line.endswith("down 0")]
+def test_keys_and_buttons_are_lifted_at_the_end(mouse: Rig, number: signal.Signals) -> None:
+    mouse.hand("keydown", 50, "keydown", 38, "mousedown", 1)
+    mouse.wait(lambda: button("left", 1) in mouse.events(), "the button")
+    mouse.viewer.signal(number)
+    mouse.viewer.wait()
+    down = {line.rpartition(",")[0] for line in mouse.events() if line.endswith("down 1")}
+    up = [line.rpartition(",")[0] for line in mouse.events() if line.endswith("down 0")]
     assert sorted(up) == sorted(down) == ["button left", "key qcode a", "key qcode shift"]
 
 
 @x11_only  # weston has no command that takes the focus away
-def test_keys_are_lifted_when_the_focus_goes(tablet: Rig) -> None:
-    tablet.hand("keydown", 50, "keydown", 64)
-    tablet.expect(key("shift", 1), key("alt", 1))
-    tablet.hand("windowfocus", _root(tablet.xvfb))
-    tablet.expect(key("alt", 0), key("shift", 0))
-    tablet.hand("keyup", 64, "keyup", 50)
-    tablet.hand("windowfocus", tablet.viewer.window().id)
-    tablet.hand("key", 38)
-    tablet.expect(key("a", 1), key("a", 0))
+def test_keys_are_lifted_when_the_focus_goes(mouse: Rig) -> None:
+    mouse.hand("keydown", 50, "keydown", 64)
+    mouse.expect(key("shift", 1), key("alt", 1))
+    mouse.hand("windowfocus", _root(mouse.xvfb))
+    mouse.expect(key("alt", 0), key("shift", 0))
+    mouse.hand("keyup", 64, "keyup", 50)
+    mouse.hand("windowfocus", mouse.viewer.window().id)
+    mouse.hand("key", 38)
+    mouse.expect(key("a", 1), key("a", 0))
 
 
 def _root(xvfb: Xvfb) -> str:

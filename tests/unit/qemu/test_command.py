@@ -100,6 +100,6 @@ def test_a_render_node_that_may_not_be_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "renderD128").touch()
-    monkeypatch.setattr(command.os, "access", lambda *_: False)
+    monkeypatch.setattr("os.access", lambda *_: False)
     with pytest.raises(LaunchError, match=r"may not open .*/renderD128.*render.*use virtio-vga "):
         display(["-device", "virtio-vga-gl"], tmp_path)

@@ -10,13 +10,13 @@ from glview.dbus.transport import PROPERTIES
 from glview.dbus.wire import Variant
 from glview.errors import CallError
 from glview.qemu.display import CONSOLE, MOUSE, UNSUPPORTED, Console, console_path
-from tests.unit.qemu.fake import FakeTransport
+from tests.unit.qemu.fake import Answer, FakeTransport
 
 PATH = console_path(0)
 CHANGED = f"{PROPERTIES}.PropertiesChanged"
 
 
-def refuse(name: str) -> Any:
+def refuse(name: str) -> Answer:
     """An answer that is an error of that name."""
 
     def answer(_: tuple[Any, ...]) -> tuple[Any, ...]:
