@@ -196,8 +196,7 @@ class View:
                 self._failed = False
                 self._notice.clear()
         except NoGraphicsError as error:
-            if not self._failed:
-                log.error("%s", error)
+            log.error("%s", error)
             self._failed = True
             self._notice.show(str(error))
         self._screen.drawn()

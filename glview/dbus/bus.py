@@ -211,11 +211,18 @@ class BusConnection(Transport):
         while True:
             message = await self._outbox.get()
             try:
-                await self._bus.send(message)
-            except Exception as error:  # a body that does not fit; or the end, which `gone` tells
-                self._fail(message.serial, ValueError(str(error)))
+                await self._send(message)
             finally:
                 _close(message.unix_fds)
+
+    async def _send(self, message: NextMessage) -> None:
+        try:
+            sent = self._bus.send(message)
+        except Exception as error:  # whatever dbus-next makes of a body that does not fit
+            self._fail(message.serial, ValueError(str(error)))
+            return
+        with contextlib.suppress(Exception):  # the end of the connection, which `gone` tells
+            await sent
 
     def _receive(self, message: NextMessage) -> bool:
         """Take a message; False leaves it, the answer to Hello, to dbus-next."""

@@ -53,6 +53,7 @@ class Renderer:
         self.gl = gl
         self.importer = Importer(gl, egl, window_alpha=window_alpha)
         self._picture: Texture | None = None
+        self._imported: DmabufSource | None = None
         self._images: dict[str, tuple[Image, UploadTexture]] = {}
         self._programs: dict[tuple[str, bool], Program] = {}
         self._bytes_uploaded = 0
@@ -78,12 +79,17 @@ class Renderer:
     def accept(self, source: Source, damage: Rect) -> None:
         """Make `source`, of which `damage` changed, the picture.
 
-        A dma-buf is imported (NoGraphicsError if that fails); other pixels
-        are copied, `damage` only where the texture has the rest already.
+        A dma-buf is imported when it is seen first (NoGraphicsError if that
+        fails) and needs nothing more for later damage; other pixels are
+        copied, `damage` only where the texture has the rest already.
         """
         if isinstance(source, DmabufSource):
-            self._replace(self.importer.texture(source))
+            if source is not self._imported:
+                self._imported = None
+                self._replace(self.importer.texture(source))
+                self._imported = source
             return
+        self._imported = None
         fresh = self._prepare_upload(source)
         whole = Rect(0, 0, source.width, source.height)
         rect = whole if fresh else damage.clip(source.width, source.height)

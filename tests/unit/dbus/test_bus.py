@@ -13,7 +13,7 @@ import pytest
 from glview.dbus.bus import BUS_NAME, BUS_PATH, BusConnection
 from glview.dbus.peer import PeerConnection
 from glview.dbus.transport import TIMEOUT
-from glview.dbus.wire import SIGNAL, Message, Variant
+from glview.dbus.wire import SIGNAL, Message, Variant, encode
 from glview.errors import CallError, ConnectError, NotDBusError, VmGoneError
 from tests.support.bus import Bus
 from tests.support.wait import until
@@ -110,6 +110,21 @@ def _unsent(connection: BusConnection) -> bool:
     return connection._outbox.qsize() > 10
 
 
+def emit(sender: PeerConnection, signature: str, body: tuple[object, ...], *fds: int) -> None:
+    """Send a signal that `RULE` matches."""
+    message = Message(
+        SIGNAL,
+        sender.next_serial(),
+        path="/p",
+        interface="test.Signals",
+        member="M",
+        signature=signature,
+        body=body,
+        fds=fds,
+    )
+    sender._send_call(encode(message), fds)
+
+
 def test_signals_keep_their_variants(connection: BusConnection, other: PeerConnection) -> None:
     seen: list[Message] = []
     arrived = threading.Event()
@@ -122,10 +137,7 @@ def test_signals_keep_their_variants(connection: BusConnection, other: PeerConne
     remove = connection.add_signal_handler(handler)
     connection.add_match(RULE)
     body = ([(1, "one")], {"key": Variant("(us)", (7, "x"))}, b"bytes")
-    signal_ = Message(
-        SIGNAL, path="/p", interface="test.Signals", member="M", signature="a(us)a{sv}ay", body=body
-    )
-    other.send(signal_)
+    emit(other, "a(us)a{sv}ay", body)
     assert arrived.wait(5)
     assert seen[0].body == body
     assert seen[0].sender == other.unique_name
@@ -134,7 +146,7 @@ def test_signals_keep_their_variants(connection: BusConnection, other: PeerConne
     remove()
     done = threading.Event()
     connection.add_signal_handler(lambda _: done.set())
-    other.send(signal_)
+    emit(other, "a(us)a{sv}ay", body)
     assert done.wait(5)
     assert len(seen) == 1
 
@@ -153,10 +165,7 @@ def test_descriptors_nobody_takes_are_closed(
     connection.add_signal_handler(handler)
     connection.add_match(RULE)
     reader, writer = os.pipe()
-    other.send(
-        Message(SIGNAL, path="/p", interface="test.Signals", member="M", signature="hh",
-                body=(0, 1), fds=(reader, writer))
-    )  # fmt: skip
+    emit(other, "hh", (0, 1), reader, writer)
     assert arrived.wait(5)
     os.close(reader)
     os.close(writer)
@@ -213,11 +222,16 @@ def test_close_ends_waiting_calls_and_may_be_repeated(connection: BusConnection,
 
 def test_a_bus_that_hangs_up_at_hello(capfd: pytest.CaptureFixture[str]) -> None:
     ours, theirs = socket.socketpair()
-    hang_up = threading.Thread(target=lambda: (theirs.recv(1), theirs.close()))
-    hang_up.start()
+
+    def hang_up() -> None:
+        with theirs:
+            theirs.recv(1)
+
+    thread = threading.Thread(target=hang_up)
+    thread.start()
     with pytest.raises(ConnectError, match="Hello"):
         BusConnection(ours)
-    hang_up.join()
+    thread.join()
     assert capfd.readouterr() == ("", "")
 
 
