@@ -15,6 +15,7 @@ from glview.present.swap import SwapPresenter
 from glview.scanout.geometry import Rect, fit
 from glview.scanout.mailbox import Snapshot
 from glview.scanout.screen import Screen
+from glview.scanout.source import DmabufSource, Source
 from glview.ui.controls import Controls
 from glview.ui.keymap import Platform
 from glview.ui.notice import Notice
@@ -68,7 +69,7 @@ class View:
         self._guest = (0, 0)
         self._place = Rect(0, 0, 0, 0)
         self._dirty = False
-        self._failed = False
+        self._refused: Source | None = None
 
     # -- what there is to see ----------------------------------------------
 
@@ -190,16 +191,20 @@ class View:
         source, damage = self._screen.source, self._screen.damage
         if source is None or damage is None or self._presenter is None:
             return
+        self._screen.drawn()
+        if source is self._refused:
+            return  # said already; trying again would not help
         try:
             self._presenter.accept(source, damage)
-            if self._failed:
-                self._failed = False
+            if self._refused is not None:
+                self._refused = None
                 self._notice.clear()
         except NoGraphicsError as error:
             log.error("%s", error)
-            self._failed = True
+            self._refused = source
             self._notice.show(str(error))
-        self._screen.drawn()
+        if isinstance(source, DmabufSource):
+            source.close()  # the driver holds the buffer by itself now
 
     def _scene(self) -> Scene:
         assert self.window is not None

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from glview.scanout.geometry import Rect
 from glview.scanout.mailbox import Snapshot
-from glview.scanout.source import DmabufSource, Source
+from glview.scanout.source import Source
 
 SHOW_AFTER = 0.050
 BLANK_AFTER = 0.200
@@ -73,10 +73,8 @@ class Screen:
         return min(times, default=None)
 
     def drawn(self) -> None:
-        """The damage is in the renderer now; a dma-buf is imported and its fds can go."""
+        """The damage is in the renderer's hands now."""
         self.damage = None
-        if isinstance(self.source, DmabufSource):
-            self.source.close()
 
     def forget(self) -> None:
         """The connection has gone: no source is valid any more (the last picture stays drawn)."""

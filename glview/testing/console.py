@@ -137,7 +137,7 @@ class FakeConsole:
         self._note(self._registered, listener)
         listener.closed.wait()
         self.output.remove(listener)
-        self.input.lift_keys()  # notifies
+        self.input.lift_keys()
 
     def close(self) -> None:
         """Hang up on every listener, as the end of QEMU does."""

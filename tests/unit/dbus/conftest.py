@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -58,7 +59,7 @@ def raw(
     connection = PeerConnection(sockets[0])
     connection.start()
     yield connection, sockets[1]
-    connection.close()
+    _end(connection)
 
 
 @pytest.fixture
@@ -71,5 +72,13 @@ def pair(
     for connection in (left, right):
         connection.start()
     yield left, right
-    left.close()
-    right.close()
+    _end(left)
+    _end(right)
+
+
+def _end(connection: PeerConnection) -> None:
+    """Close, and wait until the reader has let go of the socket."""
+    done = threading.Event()
+    connection.on_closed(done.set)
+    connection.close()
+    assert done.wait(5)
