@@ -20,7 +20,13 @@ def options() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer of everything: a minute")
-    parser.add_argument("--check", action="store_true", help="fail where a limit is exceeded")
+    parser.add_argument(
+        "--check",
+        nargs="?",
+        choices=("all", "basics"),
+        const="all",
+        help="fail where a limit is exceeded; basics: all but the ratios to the floor",
+    )
     parser.add_argument(
         "--viewer",
         action="append",
@@ -54,6 +60,7 @@ def main() -> int:
         log = args.log or Path(folder, "log")
         try:
             result = measure.run([*tested, *args.viewer], cases, effort, log)
+            result.machine["OpenGL"] = viewers.renderer(log)
         except RuntimeError as error:
             print(f"{log.read_text() if log.exists() else ''}bench: {error}", file=sys.stderr)
             return 1
@@ -68,7 +75,7 @@ def publish(result: report.Result, args: argparse.Namespace) -> int:
         args.json.write_text(json.dumps(result.as_dict(), indent=1) + "\n")
     if args.document:
         report.write_into(args.document, text)
-    failures = report.failures(result) if args.check else []
+    failures = report.failures(result, ratios=args.check == "all") if args.check else []
     for failure in failures:
         print(f"bench: {failure}", file=sys.stderr)
     return bool(failures)

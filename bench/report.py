@@ -100,7 +100,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _update_row(update: Update, result: Result) -> list[str]:
     latency, reply = update.latency, update.reply
-    times, cpu_times = ratios(update, result)
+    times, cpu_times = times_floor(update, result)
     return [
         f"{update.width}x{update.height}",
         update.via,
@@ -134,7 +134,7 @@ def _ms(*seconds: float) -> str:
     return " / ".join(f"{1000 * value:.2f}" for value in seconds)
 
 
-def ratios(update: Update, result: Result) -> tuple[float, float]:
+def times_floor(update: Update, result: Result) -> tuple[float, float]:
     """Median latency and viewer CPU as multiples of the floor's in the same run."""
     floor = next(u for u in result.updates if u.viewer == FLOOR and _key(u) == _key(update))
     if not update.latency or not floor.latency:
@@ -159,11 +159,11 @@ def write_into(document: Path, text: str) -> None:
     document.write_text(f"{before}{BEGIN}\n{text}{END}{after}")
 
 
-def failures(result: Result) -> list[str]:
+def failures(result: Result, *, ratios: bool = True) -> list[str]:
     """What exceeds a limit, in words: glview's ratios, start and idle; anything lost."""
     found = [f"{_name(u)}: {u.lost} updates not shown" for u in result.updates if u.lost]
     for update in result.updates:
-        if update.viewer == GLVIEW:
+        if update.viewer == GLVIEW and ratios:
             found += _too_slow(update, result)
     for life in result.lives:
         if life.viewer == GLVIEW:
@@ -181,7 +181,7 @@ def _too_slow(update: Update, result: Result) -> list[str]:
     names = ("latency", "CPU")
     return [
         f"{_name(update)}: {what} {times:.2f} x floor, limit {limit:g} x"
-        for what, times in zip(names, ratios(update, result), strict=True)
+        for what, times in zip(names, times_floor(update, result), strict=True)
         if times > limit
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -62,4 +63,10 @@ def floor(folder: Path) -> Viewer:
 
 def glview() -> Viewer:
     """The viewer of this checkout, in this interpreter."""
-    return Viewer(GLVIEW, (sys.executable, "-m", "glview", "--fd", "{fd}"))
+    return Viewer(GLVIEW, (sys.executable, "-m", "glview", "-v", "--fd", "{fd}"))
+
+
+def renderer(log: Path) -> str:
+    """The OpenGL that glview named when it opened its window; empty if it did not."""
+    words = re.search(r"^glview: (OpenGL .*|\d.*)$", log.read_text(errors="replace"), re.MULTILINE)
+    return words[1] if words else ""

@@ -43,6 +43,7 @@ class FakeGuest:
         self._stopping.set()
         self._events.put(None)
         self._thread.join()
+        self._console.output.blank()
         self._surface.close()
 
     def _new_surface(self) -> MemfdPicture:

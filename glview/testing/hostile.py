@@ -196,8 +196,8 @@ BAD_CALLS: dict[str, BadCall] = {
     "cursor 0 x 0": _plain(calls.CURSOR_DEFINE, 0, 0, 0, 0, b""),
     "cursor with half its data": _pixels(calls.CURSOR_DEFINE, 4, 4, 0, 0, size=32),
     "cursor with its hot spot far outside": _pixels(calls.CURSOR_DEFINE, 4, 4, HUGE, -HUGE),
-    "a member nobody knows": _asked(Call(calls.LISTENER, "NoSuchCall", "")),
-    "an interface nobody knows": _asked(Call("org.example.None", "Scanout", "")),
+    "a member nobody knows": _asked(Call(calls.LISTENER, "NoSuchCall", "", waits=True)),
+    "an interface nobody knows": _asked(Call("org.example.None", "Scanout", "", waits=True)),
 }
 
 

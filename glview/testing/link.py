@@ -24,7 +24,7 @@ from glview.errors import ProtocolError
 from glview.testing.calls import PATH, Call
 
 REPLY_TIMEOUT = 1.0  # seconds that QEMU waits for ScanoutMap and UpdateDMABUF
-SEND_TIMEOUT = 30  # seconds; QEMU would queue without limit, a test should end
+SEND_TIMEOUT = 30.0  # seconds; QEMU would queue without limit, a test should end
 TIMED_OUT = "timed out"
 GONE = "gone"
 
@@ -135,7 +135,7 @@ class Link:
 
     def start(self) -> None:
         """Begin to read replies; the socket has been authenticated."""
-        limit = struct.pack("ll", SEND_TIMEOUT, 0)
+        limit = struct.pack("ll", int(SEND_TIMEOUT), int(SEND_TIMEOUT % 1 * 1e6))
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         threading.Thread(target=self._read, name="fake-vm-replies", daemon=True).start()
 
@@ -145,8 +145,8 @@ class Link:
         """Send a call whose reply nobody waits for; its serial.
 
         `fds` stay the caller's. `data` is the content of the last argument, an empty byte
-        array in `args`. Raises ConnectionError where the client has gone, TimeoutError where it
-        does not read.
+        array in `args`. Raises ConnectionError where the client has gone; TimeoutError where it
+        does not read, and hangs up then.
         """
         with self._sending:
             self._serial += 1
@@ -211,7 +211,8 @@ class Link:
                     self._sock.sendall(memoryview(part)[sent:], socket.MSG_NOSIGNAL)
                 sent = max(0, sent - len(part))
         except BlockingIOError as error:
-            raise TimeoutError(f"the client read nothing for {SEND_TIMEOUT} s") from error
+            self.close()  # in the middle of a message: no other could follow
+            raise TimeoutError(f"the client read nothing for {SEND_TIMEOUT:g} s") from error
 
     def _read(self) -> None:
         try:

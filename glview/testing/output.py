@@ -17,6 +17,8 @@ from glview.testing.pictures import DRM_TWINS, PIXMAN, MemfdPicture, fourcc
 
 T = TypeVar("T")
 
+_GONE = (ConnectionError, TimeoutError)  # what a client that left, or reads nothing, brings about
+
 _FOURCC = {PIXMAN[name]: fourcc(twin) for name, twin in DRM_TWINS.items()}
 
 
@@ -61,7 +63,7 @@ class Output:
         with self._lock:
             self.listeners.append(listener)
             if self.surface is not None:
-                with contextlib.suppress(ConnectionError):
+                with contextlib.suppress(*_GONE):
                     self._greet(listener, self.surface)
 
     def _greet(self, listener: FakeListener, surface: MemfdPicture) -> None:
@@ -91,6 +93,12 @@ class Output:
             self._mapped.clear()
             if self.transport is Transport.DMABUF:
                 self._each(lambda listener: self._scanout_dmabuf(listener, surface))
+
+    def blank(self) -> None:
+        """There is no picture any more: nothing is sent, and who comes now gets nothing."""
+        with self._lock:
+            self.surface = None
+            self._mapped.clear()
 
     def update(self, x: int, y: int, width: int, height: int) -> list[Reply]:
         """Tell everybody that a rectangle has changed.
@@ -162,6 +170,6 @@ class Output:
         """`act` on each listener; those whose client leaves meanwhile are left out."""
         results = []
         for listener in tuple(self.listeners):
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(*_GONE):
                 results.append(act(listener))
         return results

@@ -12,7 +12,7 @@ import pytest
 
 from bench import process, report
 from bench.report import Life, Result, Update
-from bench.viewers import FLOOR, GLVIEW, Viewer
+from bench.viewers import FLOOR, GLVIEW, Viewer, renderer
 
 
 def update(viewer: str, latency: float, cpu: float, change: str = "full", **more: int) -> Update:
@@ -46,7 +46,7 @@ class TestFigures:
             update(FLOOR, 2.0, 1.0),
             update(GLVIEW, 6.0, 5.0),
         ]
-        assert report.ratios(rows[2], result(*rows)) == pytest.approx((3.0, 5.0))
+        assert report.times_floor(rows[2], result(*rows)) == pytest.approx((3.0, 5.0))
 
     def test_tables(self) -> None:
         text = report.markdown(
@@ -85,6 +85,11 @@ class TestLimits:
         floor = update(FLOOR, 1, 1, row.change)
         (failure,) = report.failures(result(floor, row))
         assert words in failure
+
+    def test_basics_leave_the_ratios_out(self) -> None:
+        rows = [update(FLOOR, 1, 1), update(GLVIEW, 9, 9, lost=1)]
+        failures = report.failures(result(*rows, lives=(life(0.7, 0.002),)), ratios=False)
+        assert len(failures) == 3
 
     def test_nothing_shown_is_beyond_any_limit(self) -> None:
         row = update(GLVIEW, 1, 1)
@@ -136,6 +141,13 @@ class TestViewer:
                 os.close(writer)
             assert answer.read() == ":77"
         assert child.wait(10) == 0
+
+    def test_renderer(self, tmp_path: Path) -> None:
+        log = tmp_path / "log"
+        log.write_text("libEGL warning: Mesa\nglview: connected\nglview: OpenGL ES 3.2 Mesa, x\n")
+        assert renderer(log) == "OpenGL ES 3.2 Mesa, x"
+        log.write_text("")
+        assert renderer(log) == ""
 
 
 class TestProcess:

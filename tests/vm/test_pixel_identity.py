@@ -17,7 +17,7 @@ import pytest
 from tests.support import guests, probe
 from tests.support.profile import requires
 from tests.support.qemu import Qemu
-from tests.support.screen import assert_same, difference, pattern
+from tests.support.screen import Picture, assert_same, difference, pattern
 from tests.support.viewer import Viewer
 from tests.support.wait import until
 from tests.support.weston import Weston
@@ -45,14 +45,18 @@ transports = pytest.mark.parametrize(
 )
 
 
-def check(qemu: Qemu, viewer: Viewer) -> None:
-    """Stop the guest, wait for what it last drew, compare every pixel; then run on."""
+def check(qemu: Qemu, viewer: Viewer) -> Picture:
+    """Stop the guest, wait for what it last drew, compare every pixel; then run on.
+
+    Returns what both show.
+    """
     qemu.stop()
     want = qemu.screendump()
     viewer.wait_shows(want)
     time.sleep(2 * REFRESH)  # nothing may follow that spoils it
     assert not viewer.difference(qemu.screendump())
     qemu.cont()
+    return want
 
 
 def watch(start_viewer: StartViewer, desktop: Xvfb | Weston, qemu: Qemu, *args: str) -> Viewer:
@@ -143,13 +147,13 @@ def test_picture(
     else:
         qemu = start_qemu(devices=[device], options=guests.typewriter(tmp_path), qtest=True)
         ready(qemu)
+        qemu.stop()  # it may still be painting the letter
         frame = qemu.framebuffer()
         want = pattern(frame.width, frame.height)
         frame.draw(0, 0, want)
     viewer = watch(start_viewer, xvfb, qemu, *TRANSPORTS[transport])
     until(lambda: not difference(qemu.screendump(), want), "the guest to show the picture")
-    check(qemu, viewer)
-    assert_same(viewer.picture(), want, "what the X server shows")
+    assert_same(check(qemu, viewer), want, "what both show")
 
 
 @transports
@@ -192,16 +196,16 @@ def test_partial_updates_of_pixels(
     ready(qemu)
     if device in VGA:
         set_mode(qemu, "f3")
-    check(qemu, viewer)
+    qemu.stop()  # it may still be painting the letter
     frame = qemu.framebuffer()
     want = qemu.screendump()
+    viewer.wait_shows(want)
     for seed, (x, y, width, height) in enumerate(RECTANGLES):
         part = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
         frame.draw(x, y, part)
         want[y : y + height, x : x + width] = part
         viewer.wait_shows(want)
-    check(qemu, viewer)
-    assert_same(qemu.screendump(), want, "QEMU's own view")
+    assert_same(check(qemu, viewer), want, "what both show")
 
 
 @transports

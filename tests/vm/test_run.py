@@ -64,8 +64,7 @@ def test_the_user_s_own_monitor_works(launch: Launch, tmp_path: Path) -> None:
 
 
 def test_the_exit_code_is_passed_on(launch: Launch) -> None:
-    options = ("-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-S")
-    process = launch(*options)
+    process = launch()
     process.open_display().close()
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait(10) == 128 + signal.SIGKILL
@@ -93,11 +92,19 @@ def test_stop_before_the_display_was_opened(launch: Launch) -> None:
     assert launch("-S").stop() in (0, 128 + signal.SIGTERM)
 
 
-def test_stop_from_another_thread_ends_the_wait_for_the_display() -> None:
-    process = start(["sleep", "1000"])  # takes the options for a wrong command line ... or not
-    timer = threading.Timer(0.1, process.stop)
+def stand_in(folder: Path, script: str) -> str:
+    """A program in QEMU's place: a shell script."""
+    path = folder / "qemu"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_stop_from_another_thread_ends_the_wait_for_the_display(tmp_path: Path) -> None:
+    process = start([stand_in(tmp_path, "exec sleep 1000")])
+    timer = threading.Timer(0.2, process.stop)
     timer.start()
-    with pytest.raises(LaunchError):
+    with pytest.raises(LaunchError, match="exit code 143"):
         process.open_display()
     timer.join()
 
@@ -129,10 +136,8 @@ def test_a_program_that_cannot_run(tmp_path: Path) -> None:
 
 def test_the_package_of_a_missing_dbus_module(tmp_path: Path) -> None:
     """QEMU 7.2's and 10.0's words, by a stand-in: here the module is installed."""
-    stand_in = tmp_path / "qemu"
-    stand_in.write_text("#!/bin/sh\necho \"qemu: Display 'dbus' is not available\" >&2; exit 1\n")
-    stand_in.chmod(0o755)
-    process = start([str(stand_in)])
+    words = "qemu: Display 'dbus' is not available"
+    process = start([stand_in(tmp_path, f'echo "{words}" >&2; exit 1')])
     with pytest.raises(LaunchError, match=r"is not available.*qemu-system-modules-opengl"):
         process.open_display()
     process.stop()

@@ -13,7 +13,7 @@ import pytest
 
 from glview.dbus import sasl
 from glview.dbus.wire import CALL, NO_REPLY_EXPECTED, RETURN, Message
-from glview.testing import calls
+from glview.testing import calls, link
 from glview.testing.console import ConsoleOptions
 from glview.testing.link import GONE, TIMED_OUT, Reply
 from glview.testing.listener import ALL_OPTIONAL, FakeListener
@@ -272,6 +272,14 @@ def test_a_client_that_answers_nonsense_is_cut_off() -> None:
         listener.closed.wait(10)
         assert "0x58" in str(listener.failure)
         assert raw.next() is None
+
+
+def test_a_client_that_reads_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "SEND_TIMEOUT", 0.1)
+    with listening() as (listener, _):
+        with pytest.raises(TimeoutError, match="read nothing for"):
+            listener.scanout(1024, 1024, 4096, XRGB8888, bytes(4 << 20))
+        assert listener.closed.wait(10)
 
 
 def test_ping_is_answered_as_every_peer_does() -> None:

@@ -213,6 +213,16 @@ def test_one_viewer_that_leaves_does_not_disturb_the_other() -> None:
         staying.sock.close()
 
 
+def test_who_comes_after_the_end_of_the_picture_gets_nothing() -> None:
+    with connected() as (vm, client), memfd_picture(gradient(8, 8)) as surface:
+        vm.console().output.switch(surface)
+        vm.console().output.blank()
+        raw = register(client, vm.console(), 0)
+        vm.close()
+        assert raw.next() is None
+        raw.sock.close()
+
+
 def test_update_before_there_is_a_surface_is_a_mistake() -> None:
     with connected() as (vm, _), pytest.raises(RuntimeError, match="no surface"):
         vm.console().output.update(0, 0, 1, 1)
