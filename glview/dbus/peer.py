@@ -262,12 +262,15 @@ class PeerConnection(Transport):
     # -- the reader, and the end ---------------------------------------------------------
 
     def _run(self) -> None:
+        cause = "the other end closed the connection"
         try:
             while not self.closed and self._serve():
                 pass
         except (ProtocolError, OSError) as error:
-            self._cause = f"the connection broke: {error}"
+            cause = f"the connection broke: {error}"
         finally:
+            if not self.closed:
+                self._cause = cause
             self._finish()
 
     def _serve(self) -> bool:
@@ -279,7 +282,6 @@ class PeerConnection(Transport):
             return True
         message = read_message(self._sock)
         if message is None:
-            self._cause = "the other end closed the connection"
             return False
         try:
             self._dispatch(message)
