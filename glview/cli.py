@@ -7,10 +7,16 @@ import logging
 import socket
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from glview import __version__
-from glview.errors import GlviewError, NoVmError
+from glview.errors import GlviewError, NoVmError, VmGoneError
+
+if TYPE_CHECKING:
+    from glview.qemu.launch import QemuProcess
+    from glview.qemu.ways import Way
+
+_EXIT_FOLLOWS = 5.0  # seconds from the end of QEMU's display to the end of QEMU
 
 _DESCRIPTION = "Shows the console of a QEMU virtual machine that runs with -display dbus."
 _EPILOG = """\
@@ -112,7 +118,7 @@ def _log(verbose: int) -> None:
 
 
 def _view(options: argparse.Namespace, rest: list[str]) -> int:
-    from glview.qemu.ways import ByBus, ByQmp, BySocket, Way
+    from glview.qemu.ways import ByBus, ByQmp, BySocket
 
     if rest:
         parser().error(f"unexpected: -- {' '.join(rest)}")
@@ -132,7 +138,7 @@ def _view(options: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-def _run_app(way: Any, options: argparse.Namespace) -> None:  # noqa: ANN401 - a Way; imported late
+def _run_app(way: Way, options: argparse.Namespace) -> None:
     from glview.app import App, Settings
 
     settings = Settings(
@@ -171,13 +177,10 @@ def _list(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace, rest: list[str]) -> int:
     from glview.qemu import launch
-    from glview.qemu.ways import BySocket
 
     if not rest:
         parser().error("run needs a QEMU command line: glview run -- qemu-system-x86_64 ...")
-    with launch.start(rest) as process:
-        _run_app(BySocket(process.open_display), options)
-        return process.stop()
+    return _show_own(launch.start(rest), options)
 
 
 def _demo(options: argparse.Namespace, rest: list[str]) -> int:
@@ -188,14 +191,27 @@ def _demo(options: argparse.Namespace, rest: list[str]) -> int:
     if rest:
         parser().error("demo takes no QEMU options; glview run does")
     process = start_demo()
-    if process is None:
-        print("glview: QEMU is not installed; this is a stand-in for a VM", file=sys.stderr)
-        with FakeProcess() as fake:
-            _run_app(BySocket(fake.take_socket), options)
-        return 0
-    with process:
-        _run_app(BySocket(process.open_display), options)
+    if process is not None:
+        return _show_own(process, options)
+    print("glview: QEMU is not installed; this is a stand-in for a VM", file=sys.stderr)
+    with FakeProcess() as fake:
+        _run_app(BySocket(fake.take_socket), options)
     return 0
+
+
+def _show_own(process: QemuProcess, options: argparse.Namespace) -> int:
+    """Show a QEMU of our own until it ends or the window is closed; its exit code."""
+    from glview.qemu.ways import BySocket
+
+    with process:
+        try:
+            _run_app(BySocket(process.open_display), options)
+        except VmGoneError:
+            code = process.wait(_EXIT_FOLLOWS)
+            if code is None:
+                raise  # it lives, but does not talk to us any more
+            return code
+        return process.stop()
 
 
 _COMMANDS = {"view": _view, "run": _run, "demo": _demo}

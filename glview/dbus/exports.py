@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
-from xml.sax.saxutils import quoteattr
 
 from glview.dbus.transport import PROPERTIES
 from glview.dbus.wire import ERROR, RETURN, Message, Variant
@@ -108,24 +106,28 @@ class Exports:
 
 
 def _node(interfaces: Mapping[str, Interface], children: list[str]) -> str:
-    """Introspection XML: names and property types. Our methods' arguments are not told."""
+    """Introspection XML: names and property types. Our methods' arguments are not told.
+
+    Names and signatures consist of characters that XML needs no escapes for.
+    """
     lines = ["<node>"]
     for name, shown in interfaces.items():
-        lines.append(f"<interface name={quoteattr(name)}>")
-        lines += [f"<method name={quoteattr(method)}/>" for method in shown.methods]
+        lines.append(f'<interface name="{name}">')
+        lines += [f'<method name="{method}"/>' for method in shown.methods]
         lines += [
-            f'<property name={quoteattr(key)} type={quoteattr(value.signature)} access="read"/>'
+            f'<property name="{key}" type="{value.signature}" access="read"/>'
             for key, value in shown.properties.items()
         ]
         lines.append("</interface>")
-    lines += [f"<node name={quoteattr(child)}/>" for child in children]
+    lines += [f'<node name="{child}"/>' for child in children]
     return "\n".join([*lines, "</node>"])
 
 
 def _machine_id() -> str:
     for name in _MACHINE_IDS:
         try:
-            return Path(name).read_text(encoding="ascii").strip()
+            with open(name, encoding="ascii") as file:
+                return file.read().strip()
         except OSError:
             continue
     raise CallError(_ERRORS + "FileNotFound", "this machine has no id")

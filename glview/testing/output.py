@@ -124,7 +124,7 @@ class Output:
             listener.scanout(*rect[2:], surface.stride, surface.code, surface.all_rows())
         else:
             data = surface.rectangle(*rect)
-            listener.update(*rect, len(data) // rect[3], surface.code, data)
+            listener.update(*rect, data.nbytes // rect[3], surface.code, data)
 
     def _map(self, listener: FakeListener, surface: MemfdPicture) -> bool:
         """Whether `listener` sees the surface's memory; offers it if it has not been."""

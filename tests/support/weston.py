@@ -57,6 +57,7 @@ class Weston(Child):
         self.socket = folder / "wayland-test"
         config = folder / "weston.ini"
         config.write_text(_CONFIG.format(*BACKGROUND))
+        xvfb.park_pointer()  # weston starts with a pointer of its own at an odd place
         # --debug gives every client the right to take screenshots.
         super().__init__(
             [

@@ -14,7 +14,7 @@ from glview.dbus.peer import PeerConnection
 from tests.support.wait import until
 
 settings.register_profile(  # a busy machine is not a failure
-    "glview", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "glview", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("glview")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import resource
 import socket
 import struct
 import threading
@@ -611,3 +612,19 @@ def test_a_handler_that_finds_a_wrong_message_ends_the_connection(pair: Pair) ->
     wait_closed(left)
     with pytest.raises(VmGoneError, match="Now came without its descriptor"):
         call(left, "Any")
+
+
+def test_descriptors_lost_to_the_limit_on_open_files(raw: Raw) -> None:
+    connection, other = raw
+    data = encode(Message(SIGNAL, 7, 0, PATH, IFACE, "Any", fds=(0,)))
+    highest = os.dup(0)
+    os.close(highest)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest, hard))
+    try:
+        socket.send_fds(other, [data], [0])
+        wait_closed(connection)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with pytest.raises(VmGoneError, match="limit on open files"):
+        call(connection, "Any")

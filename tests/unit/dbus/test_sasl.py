@@ -197,7 +197,7 @@ def _libdbus(name: str) -> list[str]:
 
 
 def _gdbus(name: str) -> list[str]:
-    return ["gdbus", "call", "--address", name, "--object-path", "/", "--method",
+    return ["gdbus", "call", "--address", name, "--dest", "a.b", "--object-path", "/", "--method",
             "org.freedesktop.DBus.Peer.GetMachineId"]  # fmt: skip
 
 

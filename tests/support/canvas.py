@@ -1,0 +1,87 @@
+"""Random bytes in shared memory, and the picture that they are."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from tests.support.layouts import Bytes, Layout
+from tests.support.screen import Picture
+
+Rect = tuple[int, int, int, int]
+
+
+class Canvas:
+    """A buffer of `width` x `height` pixels, rows `stride` bytes apart, in a memory file.
+
+    Every byte is random, those between and behind the rows too: whoever shows
+    them is seen. `fd` is open as long as the canvas; a context manager.
+    With `short` the file ends with the last pixel.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        width: int,
+        height: int,
+        stride: int | None = None,
+        *,
+        offset: int = 0,
+        short: bool = False,
+    ) -> None:
+        self.layout = layout
+        self.width, self.height, self.offset = width, height, offset
+        row = width * layout.size
+        self.stride = row if stride is None else stride
+        size = offset + self.stride * (height - 1) + (row if short else self.stride)
+        self.fd = os.memfd_create("canvas", os.MFD_CLOEXEC)
+        os.ftruncate(self.fd, size)
+        self._random = np.random.default_rng(size)
+        self.memory: Bytes = np.frombuffer(mmap.mmap(self.fd, size), np.uint8)
+        self.memory[:] = self._random.integers(0, 256, size, np.uint8)
+        self._pixels = np.lib.stride_tricks.as_strided(
+            self.memory[offset:], (height, width, layout.size), (self.stride, layout.size, 1)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self.fd)
+
+    @property
+    def all(self) -> Rect:
+        """The whole of it."""
+        return 0, 0, self.width, self.height
+
+    def scribble(self, x: int, y: int, width: int, height: int) -> None:
+        """Change every pixel of a rectangle, of which no more than what is inside counts."""
+        part = self._pixels[max(y, 0) : y + height, max(x, 0) : x + width]
+        part ^= self._random.integers(1, 256, part.shape, np.uint8)
+
+    def paint(self, value: int) -> None:
+        """Set every byte of the memory."""
+        self.memory[:] = value
+
+    def packed(self, x: int, y: int, width: int, height: int) -> bytes:
+        """The rows of a rectangle with nothing between them."""
+        return self._pixels[y : y + height, x : x + width].tobytes()
+
+    def rows(self) -> bytes:
+        """`stride * height` bytes from the first pixel."""
+        return self.memory[self.offset :].tobytes()
+
+    def picture(self, rect: Rect | None = None, *, bottom_up: bool = False) -> Picture:
+        """What a rectangle of rows in memory looks like now."""
+        x, y, width, height = rect or self.all
+        shown = self.layout.decode(self._pixels[y : y + height, x : x + width])
+        return shown[::-1] if bottom_up else shown
