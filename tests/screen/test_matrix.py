@@ -15,14 +15,14 @@ import pytest
 
 from glview.scanout.formats import FORMATS, fourcc_text
 from tests.support.canvas import Canvas, Rect
-from tests.support.carriers import CARRIERS, Carrier
+from tests.support.carriers import Carrier, Dmabuf, Mapped, Sent
 from tests.support.layouts import LAYOUTS, Layout
 from tests.support.profile import requires
 from tests.support.stage import Stage
 from tests.support.x11 import Xvfb
 
-SIZES = [(1, 1), (2, 3), (5, 2), (17, 5), (63, 33), (129, 31), (333, 61)]
-"""Odd widths, and those around a multiple of 4 and of 64 bytes."""
+SIZES = [(1, 1), (2, 3), (17, 5), (65, 33), (333, 61)]
+"""Odd widths, and those just beyond a multiple of 4 and of 64 bytes."""
 
 imports = requires("dmabuf-import")
 each_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=list(LAYOUTS))
@@ -58,11 +58,12 @@ def check(stage: Stage, carrier: Carrier, canvas: Canvas, rects: list[Rect]) -> 
     """Show the canvas; then change rectangle after rectangle; compare every time."""
     what = f"{canvas.layout.name} {canvas.width}x{canvas.height} stride {canvas.stride}"
     carrier.show(stage.listener, canvas)
-    stage.wait_shows(canvas.picture(), what=what)
+    bottom_up = isinstance(carrier, Dmabuf) and carrier.bottom_up
+    stage.wait_shows(canvas.picture(bottom_up=bottom_up), what)
     for rect in rects:
         canvas.scribble(*rect)
         carrier.update(stage.listener, canvas, rect)
-        stage.wait_shows(canvas.picture(), what=f"{what} after {rect}")
+        stage.wait_shows(canvas.picture(bottom_up=bottom_up), f"{what} after {rect}")
 
 
 def test_the_table_is_complete() -> None:
@@ -73,10 +74,33 @@ def test_the_table_is_complete() -> None:
 
 
 @each_layout
-@pytest.mark.parametrize("kind", ["bytes", "map"])
-def test_memory(stage: Stage, kind: str, layout: Layout) -> None:
+@pytest.mark.parametrize("carrier", [Sent(), Mapped()], ids=["bytes", "map"])
+def test_memory(stage: Stage, carrier: Carrier, layout: Layout) -> None:
     """Scanout and Update, ScanoutMap and UpdateMap."""
     for width, height in SIZES:
         for stride in strides(layout, width):
             with Canvas(layout, width, height, stride) as canvas:
-                check(stage, CARRIERS[kind], canvas, damages(width, height))
+                check(stage, carrier, canvas, damages(width, height))
+
+
+@each_layout
+def test_map_anywhere_in_a_file(stage: Stage, layout: Layout) -> None:
+    """An offset that is no multiple of a page, and a file that ends with the last pixel."""
+    width, height = 131, 47
+    for offset in (4, 4093, 4096, 512_400):
+        for stride in strides(layout, width):
+            with Canvas(layout, width, height, stride, offset=offset, short=True) as canvas:
+                check(stage, Mapped(), canvas, damages(width, height))
+
+
+@each_layout
+@pytest.mark.parametrize("bottom_up", [False, True], ids=["top", "bottom"])
+@pytest.mark.parametrize("version", [1, 2])
+@imports
+def test_dmabuf(stage: Stage, version: int, bottom_up: bool, layout: Layout) -> None:
+    """ScanoutDMABUF and ScanoutDMABUF2, whichever row is first in memory."""
+    carrier = Dmabuf(version, bottom_up)
+    for width, height in SIZES:
+        for stride in strides(layout, width):
+            with Canvas(layout, width, height, stride) as canvas:
+                check(stage, carrier, canvas, damages(width, height))

@@ -78,5 +78,3 @@ class Dmabuf:
         reply: Reply = listener.update_dmabuf(*rect)
         assert reply.ok, reply
 
-
-CARRIERS: dict[str, Carrier] = {"bytes": Sent(), "map": Mapped()}

@@ -164,7 +164,7 @@ def test_descriptors_nobody_takes_are_closed(
 
     connection.add_signal_handler(handler)
     connection.add_match(RULE)
-    reader, writer = os.pipe()
+    reader, writer = os.pipe2(os.O_NONBLOCK)
     emit(other, "hh", (0, 1), reader, writer)
     assert arrived.wait(5)
     os.close(reader)
