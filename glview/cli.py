@@ -115,6 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _log(verbose: int) -> None:
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=level, format="glview: %(message)s")
+    for library in ("OpenGL", "asyncio"):
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def _view(options: argparse.Namespace, rest: list[str]) -> int:

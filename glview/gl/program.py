@@ -43,9 +43,6 @@ class Program:
     """
 
     def __init__(self, gl: GL, fragment: str, *, external: bool = False) -> None:
-        import OpenGL
-
-        OpenGL.USE_ACCELERATE = False  # an extra that is rarely there, and logged where it is not
         from OpenGL import GL as pygl
         from OpenGL.GL import shaders
 

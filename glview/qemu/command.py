@@ -39,7 +39,7 @@ def with_display(argv: Sequence[str], monitor_fd: int, dri: Path = DRI) -> list[
         *words,
         *("-display", ",".join(["dbus", "p2p=yes", *settings])),
         *("-chardev", f"socket,id={_MONITOR_ID},fd={monitor_fd}"),
-        *("-mon", f"chardev={_MONITOR_ID},mode=control"),
+        *("-qmp", f"chardev:{_MONITOR_ID}"),  # -mon is deprecated in QEMU 11
     ]
 
 

@@ -222,25 +222,40 @@ class Session:
     def _watch(
         self, link: Link, console: Console, inbox: queue.SimpleQueue[tuple[Any, ...]]
     ) -> str | None:
-        control = True
         while True:
-            timeout = None if control else _FOLLOWS_WITHIN
-            try:
-                what, *details = inbox.get(timeout=timeout)
-            except queue.Empty:
-                if not link.transport.is_bus:
-                    self._post(Replaced())
-                    return None
-                log.warning("the message bus has gone; the picture stays, input is lost")
-                control = True
-                continue
-            if what == "listener lost":
-                return str(details[0])
+            what, *details = inbox.get()
             if what == "stop":
                 return None
-            if what == "control lost":
-                control = False
-            elif what == "size":
+            if what == "size":
                 width, height, millimetres = details
                 with contextlib.suppress(GlviewError):
                     console.set_ui_info(width, height, *millimetres)
+            elif not link.transport.is_bus:
+                return self._lost_peer(what, details, inbox)
+            elif what == "listener lost":
+                return str(details[0])
+            else:
+                log.warning("the message bus has gone; the picture stays, input is lost")
+
+    def _lost_peer(
+        self, what: str, details: list[Any], inbox: queue.SimpleQueue[tuple[Any, ...]]
+    ) -> str | None:
+        """A peer-to-peer connection has ended: has the VM, or has another viewer our place?
+
+        QEMU drops the older client's control connection; its listener lives
+        on, but for QEMU 7.2, which ends that too a little later.
+        """
+        if self._way.still_there():
+            self._post(Replaced())
+            return None
+        if what == "listener lost":
+            return str(details[0])
+        with contextlib.suppress(queue.Empty):
+            while True:
+                what, *details = inbox.get(timeout=_FOLLOWS_WITHIN)
+                if what == "stop":
+                    return None
+                if what == "listener lost":
+                    return str(details[0])
+        self._post(Replaced())
+        return None

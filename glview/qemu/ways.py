@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +17,7 @@ from glview.errors import ConnectError, GlviewError, NoVmError, VmGoneError
 from glview.qemu import discovery, qmp
 from glview.qemu.discovery import Vm
 
+_ENDS_WITHIN = 0.3  # seconds
 _RETRY = 0.5  # seconds between attempts where nothing tells when to try again
 
 
@@ -32,9 +35,12 @@ class Link:
 
 
 class Way(Protocol):
-    """How to get to a VM; `again` says whether it can be gone more than once."""
+    """How to get to a VM; `again` says whether it can be gone to more than once."""
 
     again: bool
+
+    def still_there(self) -> bool:
+        """Whether the VM that was opened last is known to run still. May wait a moment."""
 
     def open(self, *, wait: bool, stop: threading.Event) -> Link | None:
         """Connect. With `wait`, until the VM is there; None once `stop` is set.
@@ -56,6 +62,18 @@ def _over(sock: socket.socket) -> Link:
         raise
 
 
+def _listening_process(path: str) -> int:
+    """Process id of who listens on a Unix socket; -1 where nobody does."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return -1
+        credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    process: int = struct.unpack("3i", credentials)[0]
+    return process
+
+
 class ByBus:
     """By a message bus; `wanted` is a name or UUID, None for the only VM there."""
 
@@ -64,6 +82,9 @@ class ByBus:
     def __init__(self, addresses: str | None, wanted: str | None) -> None:
         self._addresses = addresses
         self._wanted = wanted
+
+    def still_there(self) -> bool:
+        return False
 
     def open(self, *, wait: bool, stop: threading.Event) -> Link | None:
         while not stop.is_set():
@@ -106,11 +127,23 @@ class ByQmp:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._process = 0
+
+    def still_there(self) -> bool:
+        """A process that ends stops listening a moment after our connection has ended."""
+        deadline = time.monotonic() + _ENDS_WITHIN
+        while _listening_process(self._path) == self._process:
+            if time.monotonic() > deadline:
+                return True
+            time.sleep(_ENDS_WITHIN / 10)
+        return False
 
     def open(self, *, wait: bool, stop: threading.Event) -> Link | None:
         while not stop.is_set():
             try:
-                return _over(qmp.hand_over(self._path))
+                link = _over(qmp.hand_over(self._path))
+                self._process = _listening_process(self._path)
+                return link
             except GlviewError:
                 if not wait:
                     raise
@@ -125,6 +158,9 @@ class BySocket:
 
     def __init__(self, get: Callable[[], socket.socket]) -> None:
         self._get = get
+
+    def still_there(self) -> bool:
+        return False
 
     def open(self, *, wait: bool, stop: threading.Event) -> Link | None:
         return _over(self._get())

@@ -52,7 +52,7 @@ class FakeGuest:
         return surface
 
     def _run(self) -> None:
-        next_frame = monotonic()
+        next_frame = monotonic() + self._period
         while not self._stopping.is_set():
             with contextlib.suppress(queue.Empty):
                 self._handle(self._events.get(timeout=max(0.0, next_frame - monotonic())))

@@ -227,7 +227,7 @@ def test_the_demo_shows_our_picture(tmp_path: Path) -> None:
         until(lambda: read_size(monitor, dump) == (720, 400), "the boot menu", 10)
         monitor.close()
         display.close()
-    assert open_fds() == before
+    until(lambda: open_fds() == before, "all descriptors to be closed")
 
 
 def read_size(monitor: Qmp, dump: Path) -> tuple[int, int]:
@@ -246,7 +246,7 @@ def test_the_demo_needs_no_file() -> None:
         (vm,) = list_vms(peer)
         assert vm.name == "glview demo"
         peer.close()
-    assert open_fds() == before
+    until(lambda: open_fds() == before, "all descriptors to be closed")
 
 
 def test_no_demo_without_qemu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from glview.qemu import command
 from glview.qemu.command import with_display
 
 QEMU = "qemu-system-x86_64"
-MONITOR = ["-chardev", "socket,id=glview-qmp,fd=9", "-mon", "chardev=glview-qmp,mode=control"]
+MONITOR = ["-chardev", "socket,id=glview-qmp,fd=9", "-qmp", "chardev:glview-qmp"]
 
 
 def display(argv: list[str], dri: Path = Path("/nonexistent")) -> str:

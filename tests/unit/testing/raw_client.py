@@ -18,6 +18,7 @@ from glview.testing.properties import CONSOLE
 from glview.testing.vm import FakeVm
 
 DEFAULT = ConsoleOptions()
+PATIENCE = 20.0  # seconds that a test waits for a message, in vain
 
 
 class RawListener:
@@ -58,6 +59,7 @@ class RawListener:
     def register(self, interfaces: tuple[str, ...] = ALL_OPTIONAL) -> list[str]:
         """Authenticate and answer GetAll as a viewer does; which interfaces were asked for."""
         sasl.authenticate(self.sock)
+        self.sock.settimeout(PATIENCE)
         asked = []
         for _ in range(1 + len(interfaces)):
             call = self.expect("GetAll")

@@ -111,6 +111,15 @@ def test_a_new_surface_is_a_new_map() -> None:
         assert viewer.messages[2].body[2:4] == (16, 4)
 
 
+def test_switching_to_the_same_surface_maps_it_again() -> None:
+    with memfd_picture(gradient(8, 8)) as surface:
+        with viewing(options(Transport.MAP)) as (console, viewer):
+            for _ in range(2):
+                console.output.switch(surface)
+                console.output.update(0, 0, 8, 8)
+        assert viewer.members == ["ScanoutMap", "UpdateMap"] * 2
+
+
 def test_a_refused_map_falls_back_to_bytes_for_ever() -> None:
     picture = unique(8, 8)
     with memfd_picture(picture) as surface:

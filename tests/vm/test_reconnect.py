@@ -1,0 +1,140 @@
+"""The VM goes and comes back, over a bus and peer to peer; another viewer takes its place."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support import guests
+from tests.support.bus import Bus
+from tests.support.qemu import P2P, Qemu, on_bus
+from tests.support.screen import Picture, pattern
+from tests.support.viewer import Viewer
+from tests.support.wait import until
+from tests.support.x11 import Xvfb
+
+StartQemu = Callable[..., Qemu]
+StartViewer = Callable[..., Viewer]
+
+VM_GONE = 13
+PICTURE = pattern(1024, 768)
+
+
+def splash_vm(start: Callable[..., Qemu], folder: Path, **more: object) -> Qemu:
+    return start(options=guests.splash(folder, PICTURE), **more)
+
+
+def dimmed(viewer: Viewer, picture: Picture) -> bool:
+    """Whether the window shows that picture, darker, in its upper half (text may be below)."""
+    upper = picture.shape[0] // 2
+    shown = viewer.picture()
+    if shown.shape != picture.shape:
+        return False
+    want = picture[:upper].astype(np.float32) * 0.4
+    return bool((np.abs(shown[:upper].astype(np.float32) - want) <= 1.0).all())
+
+
+def has_text(viewer: Viewer, picture: Picture) -> bool:
+    """Whether white letters in a dark box stand in the lower half."""
+    lower = viewer.picture()[picture.shape[0] // 2 :]
+    return int((lower == 255).all(axis=-1).sum()) > 100
+
+
+@pytest.fixture(params=["bus", "qmp"])
+def restartable(
+    request: pytest.FixtureRequest, tmp_path: Path, bus: Bus
+) -> Iterator[tuple[Callable[[], Qemu], tuple[str, ...]]]:
+    """A function that starts the VM in the same place each time, and glview's way there."""
+    folder = tmp_path / "vm"
+    folder.mkdir()
+    by_bus = request.param == "bus"
+    display = on_bus(bus.address) if by_bus else P2P
+    way = ("--address", bus.address) if by_bus else ("--qmp", f"{folder}/viewer.qmp")
+    with ExitStack() as stack:
+
+        def start() -> Qemu:
+            options = guests.splash(folder, PICTURE)
+            return stack.enter_context(
+                Qemu(folder, display=display, options=options, name="phoenix")
+            )
+
+        yield start, way
+
+
+def test_the_vm_is_killed_and_comes_back(
+    restartable: tuple[Callable[[], Qemu], tuple[str, ...]],
+    start_viewer: StartViewer,
+    xvfb: Xvfb,
+) -> None:
+    start, way = restartable
+    qemu = start()
+    viewer = start_viewer(xvfb, *way)
+    viewer.wait_shows(PICTURE)
+    fds: list[int] = []
+    for _ in range(3):
+        qemu.kill()
+        until(lambda: dimmed(viewer, PICTURE), "the last picture, dimmed")
+        assert has_text(viewer, PICTURE)
+        qemu = start()
+        viewer.wait_shows(PICTURE, timeout=20.0)
+        fds.append(len(viewer.fds()))
+    assert viewer.alive
+    assert fds[0] == fds[-1]
+
+
+def test_waiting_for_the_first_vm(
+    restartable: tuple[Callable[[], Qemu], tuple[str, ...]],
+    start_viewer: StartViewer,
+    xvfb: Xvfb,
+) -> None:
+    start, way = restartable
+    viewer = start_viewer(xvfb, *way, "--wait", "-v")
+    until(lambda: "waiting for the VM" in viewer.output, "glview to wait")
+    start()
+    viewer.wait_shows(PICTURE, timeout=20.0)
+
+
+def test_no_reconnect_ends_with_its_own_code(
+    start_qemu: StartQemu, start_viewer: StartViewer, xvfb: Xvfb, tmp_path: Path
+) -> None:
+    qemu = splash_vm(start_qemu, tmp_path)
+    viewer = start_viewer(xvfb, "--qmp", qemu.qmp_path, "--no-reconnect")
+    viewer.wait_shows(PICTURE)
+    qemu.kill()
+    assert viewer.wait() == VM_GONE
+    assert "the VM has gone" in viewer.output
+
+
+def test_waiting_ends_by_a_signal(xvfb: Xvfb, bus: Bus, start_viewer: StartViewer) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        viewer = start_viewer(xvfb, "--address", bus.address, "--wait", "-v")
+        until(lambda: "waiting for the VM" in viewer.output, "glview to wait")  # noqa: B023
+        viewer.signal(number)
+        assert viewer.wait() == 0
+
+
+def test_two_viewers_peer_to_peer_do_not_evict_each_other_in_turn(
+    start_qemu: StartQemu,
+    start_viewer: StartViewer,
+    xvfb: Xvfb,
+    own_xvfb: Xvfb,
+    tmp_path: Path,
+) -> None:
+    """QEMU keeps one; the older one says so and stays away, whatever comes after."""
+    qemu = splash_vm(start_qemu, tmp_path)
+    first = start_viewer(xvfb, "--qmp", qemu.qmp_path)
+    first.wait_shows(PICTURE)
+    second = start_viewer(own_xvfb, "--qmp", qemu.qmp_path)
+    until(lambda: "another viewer has taken over" in first.output, "the older one to notice")
+    until(lambda: dimmed(first, PICTURE), "its picture to be dimmed")
+    second.wait_shows(PICTURE)
+    qemu.send_keys("esc")
+    until(lambda: qemu.screendump().shape == (400, 720, 3), "text")
+    until(lambda: second.picture().shape == (400, 720, 3), "the newer one to follow")
+    assert first.picture().shape == PICTURE.shape
+    assert "another viewer" not in second.output

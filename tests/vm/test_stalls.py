@@ -1,0 +1,202 @@
+"""Somebody stands still: the X server, the compositor, QEMU, glview. Nobody else may.
+
+While glview's window hangs, QEMU must go on: its main loop waits for a listener's answers, and
+its memory grows for a listener that does not read. A guest that prints without end keeps the
+updates flowing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support import guests
+from tests.support.process import Child
+from tests.support.profile import requires
+from tests.support.qemu import Qemu
+from tests.support.viewer import Viewer
+from tests.support.wait import until
+from tests.support.weston import Weston
+from tests.support.x11 import Xvfb
+
+StartQemu = Callable[..., Qemu]
+StartViewer = Callable[..., Viewer]
+
+STALL = 5.0
+MEGABYTE = 1 << 20
+
+# QMP is answered by the same main loop that waits for a listener. On an idle machine it takes
+# 1 ms; the bound leaves room for a busy one, and is far from the 1000 ms that a lost answer costs.
+QMP_WITHIN = 0.25
+
+transports = pytest.mark.parametrize(
+    "options", [pytest.param((), marks=requires("listener-map"), id="map"), ("--no-map",)]
+)
+
+
+def flood(start_qemu: StartQemu, folder: Path, device: str = "VGA") -> Qemu:
+    """A guest that waits for Escape, and then prints without end."""
+    qemu = start_qemu(devices=[device], options=guests.typewriter(folder))
+    qemu.wait_firmware("Booting from 0000:7c00")
+    return qemu
+
+
+def slowest_answer(qemu: Qemu, seconds: float, keys: tuple[str, ...] = ()) -> float:
+    """Ask QMP all the time, typing `keys` in between; the longest that an answer took."""
+    slowest = 0.0
+    end = time.monotonic() + seconds
+    turn = 0
+    while time.monotonic() < end:
+        start = time.monotonic()
+        qemu.status()
+        slowest = max(slowest, time.monotonic() - start)
+        turn += 1
+        if keys and turn % 20 == 0:
+            qemu.send_keys(keys[turn // 20 % len(keys)])
+        time.sleep(0.01)
+    return slowest
+
+
+def settled(qemu: Qemu, viewer: Viewer) -> None:
+    """The guest stops; what QEMU sees is what the screen shows."""
+    qemu.stop()
+    viewer.wait_shows(qemu.screendump(), timeout=20.0)
+
+
+def shown(qemu: Qemu, viewer: Viewer) -> None:
+    """The guest is on the screen, and runs on."""
+    settled(qemu, viewer)
+    qemu.cont()
+
+
+def stall_desktop(qemu: Qemu, viewer: Viewer, desktop: Child, keys: tuple[str, ...]) -> None:
+    """Stop who shows glview's window for a while, and look at QEMU meanwhile."""
+    shown(qemu, viewer)
+    qemu.send_keys(*keys[:1])
+    time.sleep(0.5)
+    before = qemu.rss
+    with desktop.paused():
+        assert slowest_answer(qemu, STALL, keys) < QMP_WITHIN
+        assert qemu.rss - before < 16 * MEGABYTE
+    qemu.send_keys("f1")
+    settled(qemu, viewer)
+
+
+@transports
+@pytest.mark.parametrize("device", ["VGA", "bochs-display"])
+def test_a_stopped_x_server(
+    device: str,
+    options: tuple[str, ...],
+    start_qemu: StartQemu,
+    start_viewer: StartViewer,
+    own_xvfb: Xvfb,
+    tmp_path: Path,
+) -> None:
+    """Text flows, and on VGA the mode changes all the time: each change is a ScanoutMap."""
+    qemu = flood(start_qemu, tmp_path, device)
+    viewer = start_viewer(own_xvfb, "--qmp", qemu.qmp_path, *options)
+    keys = ("esc", "f1", "esc", "f4") if device == "VGA" else ("esc",)
+    stall_desktop(qemu, viewer, own_xvfb, keys)
+
+
+@transports
+def test_a_stopped_compositor(
+    options: tuple[str, ...],
+    start_qemu: StartQemu,
+    start_viewer: StartViewer,
+    weston: Weston,
+    tmp_path: Path,
+) -> None:
+    qemu = flood(start_qemu, tmp_path)
+    viewer = start_viewer(weston, "--qmp", qemu.qmp_path, *options)
+    stall_desktop(qemu, viewer, weston, ("esc", "f1", "esc", "f4"))
+
+
+def test_a_viewer_that_starts_while_the_x_server_stands_still(
+    start_qemu: StartQemu, start_viewer: StartViewer, own_xvfb: Xvfb, tmp_path: Path
+) -> None:
+    """Registering is not the window's business: QEMU waits for authentication and GetAll only."""
+    qemu = flood(start_qemu, tmp_path)
+    with own_xvfb.paused():
+        viewer = start_viewer(own_xvfb, "--qmp", qemu.qmp_path)
+        assert slowest_answer(qemu, 2.0) < QMP_WITHIN
+        assert viewer.alive
+    settled(qemu, viewer)
+
+
+@transports
+def test_a_stopped_qemu(
+    options: tuple[str, ...],
+    start_qemu: StartQemu,
+    start_viewer: StartViewer,
+    own_xvfb: Xvfb,
+    tmp_path: Path,
+) -> None:
+    """The window lives: it takes another size, and shows the last picture in it."""
+    qemu = flood(start_qemu, tmp_path)
+    viewer = start_viewer(own_xvfb, "--qmp", qemu.qmp_path, "--no-resize", *options)
+    settled(qemu, viewer)
+    want = qemu.screendump()
+    window = viewer.window()
+    with qemu.paused():
+        end = time.monotonic() + STALL
+        for width in (760, 800, 770):
+            own_xvfb.xdotool("windowsize", window.id, width, want.shape[0])
+            bar = (width - want.shape[1]) // 2
+
+            def letterboxed(bar: int = bar, width: int = width) -> bool:
+                seen = viewer.picture()
+                if seen.shape[1] != width or seen[:, :bar].any():
+                    return False
+                return bool((seen[:, bar : bar + want.shape[1]] == want).all())
+
+            until(letterboxed, f"the picture in a window {width} pixels wide")
+        time.sleep(max(0.0, end - time.monotonic()))
+        assert viewer.alive
+    qemu.cont()
+    own_xvfb.xdotool("windowsize", window.id, want.shape[1], want.shape[0])
+    qemu.send_keys("g", "l")
+    settled(qemu, viewer)
+
+
+def test_a_stopped_viewer_costs_qemu_one_second_once(
+    start_qemu: StartQemu, start_viewer: StartViewer, own_xvfb: Xvfb, tmp_path: Path
+) -> None:
+    qemu = flood(start_qemu, tmp_path)
+    viewer = start_viewer(own_xvfb, "--qmp", qemu.qmp_path)
+    shown(qemu, viewer)
+    with viewer.paused():
+        qemu.send_keys("f4")
+        assert slowest_answer(qemu, 2.5, ("f1", "f4")) < 1.1
+        assert slowest_answer(qemu, 2.5, ("f1", "f4")) < QMP_WITHIN
+    settled(qemu, viewer)
+
+
+@pytest.mark.long
+@requires("listener-release")
+def test_200_viewers_killed(
+    start_qemu: StartQemu, start_viewer: StartViewer, own_xvfb: Xvfb, tmp_path: Path
+) -> None:
+    """Each is killed outright in full flow; QEMU keeps no trace of them."""
+    qemu = flood(start_qemu, tmp_path)
+    qemu.send_keys("esc")
+    rss: list[int] = []
+    fds: list[int] = []
+    slowest = 0.0
+    for turn in range(200):
+        viewer = start_viewer(own_xvfb, "--qmp", qemu.qmp_path)
+        viewer.window()
+        slowest = max(slowest, slowest_answer(qemu, 0.1))
+        viewer.kill()
+        if turn >= 20:
+            rss.append(qemu.rss)
+            fds.append(len(qemu.fds()))
+    print(
+        f"RSS {rss[0] / MEGABYTE:.1f} -> {rss[-1] / MEGABYTE:.1f} MiB, QMP {slowest * 1000:.0f} ms"
+    )
+    assert max(fds[-20:]) <= max(fds[:20])
+    assert max(rss[-20:]) < max(rss[:20]) + 4 * MEGABYTE
+    assert slowest < QMP_WITHIN
