@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 from glview.errors import GlviewError
+from glview.present.presenter import Choice
 from glview.qemu import session as events
 from glview.qemu.session import Session
 from glview.qemu.ways import Way
@@ -34,6 +35,7 @@ class Settings:
     resize_guest: bool = True
     offer_map: bool = True
     api: Api | None = None
+    present: Choice = "auto"
 
 
 class App:
@@ -53,6 +55,9 @@ class App:
         self._link: events.Connected | None = None
         self._replies: list[int] = []
         self._done = False
+        self._rung = True  # something may have come from another thread
+        self._polled: tuple[int | None, ...] = ()
+        self._poller = select.poll()
         self._error: GlviewError | None = None
 
     def run(self) -> None:
@@ -62,7 +67,14 @@ class App:
             signal.signal(number, lambda *_: self._stop())
         self._session.start()
         glfw = window_system.load_glfw(platform)
-        self._view = View(glfw, platform, self._settings.api, self._hidden, self._user_resized)
+        self._view = View(
+            glfw,
+            platform,
+            self._settings.api,
+            self._settings.present,
+            self._hidden,
+            self._user_resized,
+        )
         try:
             while not (self._done or self._view.closed):
                 self._turn()
@@ -84,26 +96,23 @@ class App:
         view = self._view
         if view.window is not None:
             view.window.poll_events()
-        self._wake.clear()
-        self._hear_session()
-        self._take_news()
+        if self._rung:
+            self._hear_session()
+            self._take_news()
         view.tick(time.monotonic())
         view.controls.flush()
         if view.wants_draw:
             if view.draw():
                 self._answer()
-            view.show()  # may have read events: look at them before waiting
-        else:
-            if view.idle or view.released():
-                self._answer()
-            if not (self._done or view.closed):
-                self._sleep()
+            if view.show():
+                self._rung = True
+                return  # look at those events before waiting for others
+        elif view.idle or view.released():
+            self._answer()
+        if not (self._done or view.closed):
+            self._sleep()
 
     def _sleep(self) -> None:
-        poll = select.poll()
-        poll.register(self._wake.fd, select.POLLIN)
-        if self._view.window is not None:
-            poll.register(self._view.window.fd, select.POLLIN)
         now = time.monotonic()
         times = self._view.deadlines()
         if self._view.controls.has_motion:
@@ -111,7 +120,20 @@ class App:
         if self._replies:
             times.append(now + _FENCE_POLL)
         deadline = min((t for t in times if t is not None), default=None)
-        poll.poll(None if deadline is None else max(0.0, (deadline - now) * 1000 + 0.5))
+        timeout = None if deadline is None else max(0.0, (deadline - now) * 1000 + 0.5)
+        self._rung = any(fd == self._wake.fd for fd, _ in self._poll().poll(timeout))
+        if self._rung:
+            self._wake.clear()
+
+    def _poll(self) -> select.poll:
+        """What to wait for; made anew only when it is something else."""
+        fds = self._wake.fd, *self._view.fds()
+        if fds != self._polled:
+            self._polled, self._poller = fds, select.poll()
+            for fd in fds:
+                if fd is not None:
+                    self._poller.register(fd, select.POLLIN)
+        return self._poller
 
     def _take_news(self) -> None:
         if self._link is not None:

@@ -64,6 +64,14 @@ OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         },
     ),
     (
+        ("--present",),
+        {
+            "choices": ("auto", "swap", "shm"),
+            "default": "auto",
+            "help": "EGL's buffer swap, X shared memory, or whichever is faster (default)",
+        },
+    ),
+    (
         ("--no-map",),
         {"action": "store_true", "help": "have byte-array pictures sent, not shared memory"},
     ),
@@ -150,6 +158,7 @@ def _run_app(way: Way, options: argparse.Namespace) -> None:
         resize_guest=not options.no_resize,
         offer_map=not options.no_map,
         api=None if options.gl == "auto" else options.gl,
+        present=options.present,
     )
     App(way, settings).run()
 

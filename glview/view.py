@@ -10,8 +10,8 @@ from typing import Literal
 
 from glview.errors import NoGraphicsError
 from glview.gl.renderer import Scene
-from glview.present.presenter import Presenter
-from glview.present.swap import SwapPresenter
+from glview.present import shm
+from glview.present.presenter import Choice, Presenter
 from glview.scanout.geometry import Rect, fit
 from glview.scanout.mailbox import Snapshot
 from glview.scanout.screen import Screen
@@ -44,12 +44,14 @@ class View:
         glfw: ModuleType,
         platform: Platform,
         api: Api | None,
+        present: Choice,
         on_hidden: Callable[[bool], None],
         on_user_size: Callable[[tuple[int, int], tuple[int, int]], None],
     ) -> None:
         self._glfw = glfw
         self._platform: Platform = platform
         self._api = api
+        self._present: Choice = present
         self._on_hidden = on_hidden
         self._on_user_size = on_user_size
         self.closed = False
@@ -84,6 +86,9 @@ class View:
         """The VM has gone: dim its last picture and say so."""
         self._live = False
         self._light = GONE_LIGHT
+        self._accept()
+        if self._presenter is not None:
+            self._presenter.keep()
         self._screen.forget()
         self._sprite.forget()
         self.controls.disconnect()
@@ -111,7 +116,10 @@ class View:
         if self._light != 1.0 and self._live:
             self._light = 1.0
             self._notice.clear()
-        self._guest = source.width, source.height
+        guest = source.width, source.height
+        if guest == self._guest and self.window is not None:
+            return
+        self._guest = guest
         if self.window is None:
             self._open()
         elif not self._user_sized:
@@ -121,7 +129,7 @@ class View:
     def _open(self) -> None:
         self.window = Window(self._glfw, self._platform, self._name, self._guest, self._api, self)
         log.info("%s, %s", self.window.gl.version, self.window.gl.renderer)
-        self._presenter = SwapPresenter(self.window)
+        self._presenter = shm.choose(self.window, self._present)
         self._retitle()
 
     def _arrange(self) -> None:
@@ -134,6 +142,8 @@ class View:
 
     def tick(self, now: float) -> None:
         """Do what is due."""
+        if self._presenter is not None and self._presenter.poll():
+            self._dirty = True
         if self._screen.tick(now):
             self._picture_changed()
         if self._notice.tick(now):
@@ -155,6 +165,11 @@ class View:
             held or None,
         ]
 
+    def fds(self) -> tuple[int | None, int | None]:
+        """Descriptors, as far as there are any, that are readable when something happens."""
+        window, presenter = self.window, self._presenter
+        return window.fd if window else None, presenter.fd if presenter else None
+
     # -- drawing -----------------------------------------------------------
 
     @property
@@ -165,10 +180,12 @@ class View:
     @property
     def wants_draw(self) -> bool:
         """Whether there is something new and a window ready for it."""
-        window = self.window
-        if not self._dirty or window is None or self.hidden or min(window.size) <= 0:
+        window, presenter = self.window, self._presenter
+        if not self._dirty or window is None or presenter is None:
             return False
-        return not window.held
+        if self.hidden or min(window.size) <= 0:
+            return False
+        return presenter.ready and not window.held
 
     def draw(self) -> bool:
         """Draw what there is; True if the guest's buffer is no longer read."""
@@ -178,10 +195,9 @@ class View:
         self._accept()
         return self._presenter.draw(self._scene())
 
-    def show(self) -> None:
-        """Put what was drawn on the screen."""
-        if self._presenter is not None:
-            self._presenter.show()
+    def show(self) -> bool:
+        """Put what was drawn on the screen. True where events may have been read meanwhile."""
+        return self._presenter is not None and self._presenter.show()
 
     def released(self) -> bool:
         """Whether drawing no longer reads the guest's buffer."""
@@ -267,10 +283,12 @@ class View:
             self._user_sized = True
             self._settled_at = time.monotonic() + SETTLED
         self._arrange()
-        self._dirty = True
+        self.on_damaged()
 
     def on_damaged(self) -> None:
         self._dirty = True
+        if self._presenter is not None:
+            self._presenter.damaged()
 
     def on_hidden(self, hidden: bool) -> None:
         self.hidden = hidden

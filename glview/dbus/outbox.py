@@ -68,7 +68,7 @@ class Outbox:
         if sent == len(data):
             return
         kept = () if sent else _duplicates(fds)
-        self._queue.append((memoryview(bytes(data[sent:])), kept))
+        self._queue.append((memoryview(data[sent:]), kept))
         self.size += len(data) - sent
 
     def _drain(self) -> None:

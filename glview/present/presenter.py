@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from glview.gl.renderer import Scene
 from glview.scanout.geometry import Rect
 from glview.scanout.source import Source
 
+Choice = Literal["auto", "swap", "shm"]
+
 
 class Presenter(Protocol):
     """Takes sources in and shows scenes. Belongs to the main thread."""
+
+    @property
+    def fd(self) -> int | None:
+        """Readable when `poll` has something to do; None where it never has."""
+
+    def poll(self) -> bool:
+        """Take in answers of the window system. True where a frame got lost: draw again."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next frame may be drawn: `accept`, `draw`, `show`."""
 
     def accept(self, source: Source, damage: Rect) -> None:
         """Make `source`, of which `damage` changed, the picture. Raises NoGraphicsError."""
@@ -21,8 +34,14 @@ class Presenter(Protocol):
     def released(self) -> bool:
         """Whether the frames drawn so far no longer read the guest's buffer; never waits."""
 
-    def show(self) -> None:
-        """Put the drawn frame on the screen."""
+    def show(self) -> bool:
+        """Put the drawn frame on the screen. True where the window's events may have been read."""
+
+    def damaged(self) -> None:
+        """The window lost what was shown in it."""
+
+    def keep(self) -> None:
+        """All sources are about to be closed: have a copy of the picture."""
 
     def close(self) -> None:
         """Delete everything."""

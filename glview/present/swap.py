@@ -15,11 +15,17 @@ _FENCE_WAIT_NS = 4_000_000
 class SwapPresenter:
     """See `Presenter`. The guest's buffer is free when the fence after the draw has passed."""
 
+    fd: int | None = None
+    ready = True
+
     def __init__(self, window: Window) -> None:
         self._window = window
         self._egl: EGL = window.egl
         self.renderer = Renderer(window.gl, window.egl, window_alpha=window.alpha)
         self._fence = 0
+
+    def poll(self) -> bool:
+        return False
 
     def accept(self, source: Source, damage: Rect) -> None:
         self.renderer.accept(source, damage)
@@ -38,8 +44,15 @@ class SwapPresenter:
     def released(self) -> bool:
         return not self._fence or self._passed(0)
 
-    def show(self) -> None:
+    def show(self) -> bool:
         self._window.swap()
+        return True
+
+    def damaged(self) -> None:
+        """Every frame is drawn whole."""
+
+    def keep(self) -> None:
+        """The texture is the copy."""
 
     def _passed(self, wait: int) -> bool:
         if not self._egl.fence_passed(self._fence, wait):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import shutil
 import signal
@@ -18,10 +19,11 @@ from glview.errors import LaunchError, QmpError
 from glview.qemu.command import with_display
 from glview.qemu.qmp import hand_over_fd
 
-GRACE = 5.0
-"""Seconds that QEMU has for ending in order, before it is killed."""
+GRACE = 10.0
+"""Seconds that QEMU has for ending in order, disk images written back, before it is killed."""
 
 _CHILD = Path(__file__).with_name("child.py")
+_LAST_WORDS = 2.0  # seconds from a broken QMP connection to QEMU's end, if it is one
 _KEPT_LINES = 4
 _STDERR = 2
 _NO_PROGRAM = "on Debian and Ubuntu: apt install qemu-system-x86"
@@ -86,7 +88,7 @@ class QemuProcess:
         try:
             return hand_over_fd(monitor, timeout=None)
         except QmpError as error:
-            if self.wait(GRACE) is None:
+            if self.wait(_LAST_WORDS) is None:
                 raise
             raise self._failure() from error
 
@@ -104,10 +106,11 @@ class QemuProcess:
 
     def _failure(self) -> LaunchError:
         """Put QEMU's end during start into words."""
-        self._pump.join(GRACE)
-        words = "; ".join(line for line in self._tail if line) or "it said nothing"
+        self._pump.join(_LAST_WORDS)
+        words = "; ".join(line for line in self._tail if line)
         hint = _NO_DBUS_MODULE if _lacks_dbus(words) else ""
-        return LaunchError(f"QEMU ended with exit code {self.exit_code}: {words}", hint)
+        said = f": {words}" if words else ", without a word and without a display"
+        return LaunchError(f"QEMU ended with exit code {self.exit_code}{said}", hint)
 
     def _pass_on(self, stderr: IO[bytes]) -> None:
         """Copy QEMU's stderr to ours, all but its report of the signal that we send."""
@@ -116,7 +119,8 @@ class QemuProcess:
                 if self._stopping and b"terminating on signal" in line:
                     continue
                 self._tail.append(line.decode(errors="replace").strip())
-                os.write(_STDERR, line)
+                with contextlib.suppress(OSError):  # ours may be closed; QEMU goes on
+                    os.write(_STDERR, line)
 
 
 def start(argv: Sequence[str], pass_fds: Sequence[int] = ()) -> QemuProcess:

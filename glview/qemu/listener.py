@@ -123,9 +123,10 @@ class Listener:
                 call.close()
 
     def _await_call(self) -> None:
-        """Wait for the next message, answering updates whose time is up meanwhile."""
+        """Wait for the next message, doing what falls due meanwhile."""
         while True:
-            deadline = self.mailbox.next_reply_deadline()
+            times = self.mailbox.next_reply_deadline(), self._picture.settle_at
+            deadline = min((t for t in times if t is not None), default=None)
             if deadline is None:
                 self._framing.wait(None)
                 return
@@ -133,6 +134,7 @@ class Listener:
             if now >= deadline:
                 for serial in self.mailbox.pop_overdue(now):
                     self._framing.reply(serial)
+                self._picture.settle(now)
             elif self._framing.wait(deadline - now):
                 return
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import threading
+import time
 
 from glview.dbus import wire
 from glview.errors import ProtocolError
@@ -34,6 +35,10 @@ _MAP = _layout("6I")  # handle, offset, width, height, stride, format
 _DMABUF = _layout("5I4xQI")  # handle, width, height, stride, fourcc, modifier, y0_top
 
 
+# How long a picture may be larger than its console before it is cut to size.
+SETTLE_AFTER = 0.1
+
+
 class PictureCalls:
     """Decodes the calls of one listener and puts the outcome into the mailbox."""
 
@@ -44,6 +49,8 @@ class PictureCalls:
         self._size = (0, 0)  # of the newest map or dma-buf scanout
         self._dmabuf = False
         self._scratch = bytearray()
+        self._console: tuple[int, int] | None = None
+        self.settle_at: float | None = None  # when `settle` has something to do
         self._guard = threading.Lock()
         self._handlers = {
             "Scanout": self._scanout,
@@ -69,7 +76,24 @@ class PictureCalls:
     def console_resized(self, width: int, height: int) -> None:
         """Show no more of a byte picture than the console has. Any thread."""
         with self._guard:
+            self._console = width, height
             self._shadow.crop(width, height)
+
+    def settle(self, now: float) -> None:
+        """Crop what stayed larger than the console, if it is time."""
+        if self.settle_at is not None and now >= self.settle_at:
+            self.settle_at = None
+            with self._guard:
+                if self._console is not None:
+                    self._shadow.crop(*self._console)
+
+    def _settle_later(self) -> None:
+        """The console's size comes on another connection, perhaps before older pictures."""
+        size, console = self._shadow.size, self._console
+        if console is not None and (size[0] > console[0] or size[1] > console[1]):
+            self.settle_at = time.monotonic() + SETTLE_AFTER
+        else:
+            self.settle_at = None
 
     def close(self) -> None:
         """Let go of the pictures' memory."""
@@ -93,6 +117,7 @@ class PictureCalls:
         self._framing.read_into(call, memory)  # QEMU may send more than the picture
         with self._guard:
             self._shadow.commit(width, height, stride, fmt)
+            self._settle_later()
         self._dmabuf = False
 
     def _update(self, call: Call) -> None:
@@ -109,6 +134,7 @@ class PictureCalls:
         self._framing.read_into(call, pixels)
         with self._guard:
             self._shadow.patch(rect, fmt, pixels, stride)
+            self._settle_later()
         self._dmabuf = False
 
     # -- shared memory -----------------------------------------------------
@@ -120,9 +146,10 @@ class PictureCalls:
         fd = call.take_fd(handle)
         try:
             checks.mappable(fd, offset + size)
-            memory = Memory(size, fd, offset)
-        finally:
+        except ProtocolError:
             os.close(fd)
+            raise
+        memory = Memory(size, fd, offset)
         self._framing.reply(call.serial)
         self._size = width, height
         self._dmabuf = False
@@ -186,7 +213,7 @@ class PictureCalls:
         backing = source.backing_width, source.backing_height
         checks.rectangle(0, 0, *backing)
         if rect.clip(*backing) != rect:
-            raise ProtocolError(f"the scanout {rect} lies outside its buffer of {backing}")
+            raise ProtocolError(f"the scanout lies outside its buffer of {backing[0]}x{backing[1]}")
         checks.dmabuf_planes(source.planes, backing, source.fourcc, source.modifier)
 
     def _update_dmabuf(self, call: Call) -> None:

@@ -1,5 +1,6 @@
 """Memory with an address: what C libraries read, and what sockets receive into.
 
+All of it is files, so that other processes can be shown it without a copy.
 Python's `mmap` hides the address of read-only mappings; GL needs it.
 """
 
@@ -28,32 +29,46 @@ class Memory:
     """A mapping with one owner, who calls `close` once done; a second call does nothing.
 
     `address` is where it starts, `size` its length in bytes, `view` its
-    bytes. Raises OSError where the kernel will not map it.
+    bytes; they begin at `offset` in the file `fd`, which is open as long.
     """
 
     def __init__(self, size: int, fd: int = -1, offset: int = 0) -> None:
-        """Map `size` bytes of `fd` read-only, or anonymous writable memory without one.
+        """Map `size` bytes of `fd` to read, or of a new file to write without one.
 
-        `offset` need not be a multiple of the page size.
+        `fd` belongs to the mapping from here on. `offset` need not be a
+        multiple of the page size. Raises OSError where the kernel will not
+        map it; `fd` is closed then.
         """
         skip = offset % mmap.PAGESIZE
-        self._length = size + skip
         protection = mmap.PROT_READ if fd >= 0 else mmap.PROT_READ | mmap.PROT_WRITE
-        flags = mmap.MAP_SHARED if fd >= 0 else mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        base = _libc.mmap(None, self._length, protection, flags, fd, offset - skip)
-        if base == _MAP_FAILED or base is None:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
-        self._base: int | None = base
-        self.address = base + skip
-        self.size = size
+        self._base: int | None = None
+        self._length = size + skip
+        self.fd = fd if fd >= 0 else os.memfd_create("glview", os.MFD_CLOEXEC)
+        try:
+            if fd < 0:
+                os.ftruncate(self.fd, size)
+            self._base = _map(self._length, protection, self.fd, offset - skip)
+        except OSError:
+            os.close(self.fd)
+            raise
+        self.size, self.offset = size, offset
+        self.address = self._base + skip
         self.view = memoryview((ctypes.c_char * size).from_address(self.address)).cast("B")
 
     def close(self) -> None:
         """Unmap. Nothing may read the memory any more."""
         if self._base is not None:
             _libc.munmap(self._base, self._length)
+            os.close(self.fd)
             self._base = None
 
     def __del__(self) -> None:
         self.close()
+
+
+def _map(length: int, protection: int, fd: int, offset: int) -> int:
+    base: int | None = _libc.mmap(None, length, protection, mmap.MAP_SHARED, fd, offset)
+    if base == _MAP_FAILED or base is None:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return base

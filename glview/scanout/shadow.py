@@ -32,7 +32,8 @@ class Buffer:
 class BytesSource(PixelSource):
     """A picture received as bytes; keeps its buffer from being received into.
 
-    `with source:` around reading keeps rectangles from being copied in.
+    `with source:` around reading keeps rectangles from being copied in, and
+    the buffer from being received into even if the source is closed meanwhile.
     """
 
     def __init__(
@@ -40,13 +41,13 @@ class BytesSource(PixelSource):
     ) -> None:
         super().__init__(buffer.memory, *size, stride, fmt)
         self._shadow = shadow
-        self._buffer: Buffer | None = buffer
+        self._buffer = buffer
         buffer.users += 1
 
     def __enter__(self) -> Self:
-        if self._buffer is not None:
-            with self._shadow.lock:
-                self._buffer.readers += 1
+        with self._shadow.lock:
+            self._buffer.users += 1
+            self._buffer.readers += 1
         return self
 
     def __exit__(
@@ -55,15 +56,15 @@ class BytesSource(PixelSource):
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._buffer is not None:
-            with self._shadow.lock:
-                self._buffer.readers -= 1
+        with self._shadow.lock:
+            self._buffer.users -= 1
+            self._buffer.readers -= 1
 
     def close(self) -> None:
-        if self._buffer is not None:
+        if not self.closed:
+            super().close()
             with self._shadow.lock:
                 self._buffer.users -= 1
-            self._buffer = None
 
 
 class Shadow:
@@ -130,10 +131,15 @@ class Shadow:
         if self._current is not None:
             with self.lock:
                 self._current.users -= 1
-        self._current = None
+        self._current = self._incoming = None
         self._format = None
         self._size = (0, 0)
         self._pool.clear()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the picture that is shown, (0, 0) where there is none."""
+        return self._size
 
     # -- inside ------------------------------------------------------------
 

@@ -20,9 +20,11 @@ class PixelSource:
 
     `width`, `height` in pixels, `stride` in bytes; the first pixel is at
     `memory.address`. `live` memory is QEMU's: it changes while we look.
+    Once `closed`, the memory is no longer there.
     """
 
     live = False
+    closed = False
 
     def __init__(
         self, memory: Memory, width: int, height: int, stride: int, fmt: PixelFormat
@@ -47,6 +49,7 @@ class PixelSource:
 
     def close(self) -> None:
         """Let go of the memory."""
+        self.closed = True
 
 
 class MapSource(PixelSource):
@@ -55,6 +58,7 @@ class MapSource(PixelSource):
     live = True
 
     def close(self) -> None:
+        super().close()
         self.memory.close()
 
 

@@ -121,15 +121,19 @@ class FakeConsole:
                 main_loop=self._machine.main_loop,
             )
             self._begun.append(listener)
+        stopped = threading.Event()
         threading.Thread(
-            target=self._serve, args=(listener,), name="fake-vm-listener", daemon=True
+            target=self._serve, args=(listener, stopped), name="fake-vm-listener", daemon=True
         ).start()
+        stopped.wait()  # so that no later call is answered first
         return "", ()
 
-    def _serve(self, listener: FakeListener) -> None:
-        """The life of one listener."""
+    def _serve(self, listener: FakeListener, stopped: threading.Event) -> None:
+        """The life of one listener; `stopped` is set when the main loop stands still for it."""
         try:
-            listener.register()
+            with self._machine.main_loop:
+                stopped.set()
+                listener.register()
         except GlviewError as error:
             self._note(self.failures, error)
             return

@@ -190,7 +190,7 @@ class MemfdPicture:
         """The rows of a rectangle without anything between them, as Update carries them."""
         size = bytes_per_pixel(self.code)
         part = self.pixels[y : y + height, x * size : (x + width) * size]
-        return np.ascontiguousarray(part).reshape(-1).data
+        return np.ascontiguousarray(part).data
 
     def all_rows(self) -> memoryview:
         """``stride * height`` bytes from the first pixel, as Scanout carries them.

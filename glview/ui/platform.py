@@ -100,5 +100,12 @@ def x11_depth(glfw: ModuleType, window: object) -> int:
     return int(attributes.depth)
 
 
+def x11_sync(glfw: ModuleType) -> None:
+    """Wait until the X server has done what was asked on GLFW's connection so far."""
+    sync = _xlib().XSync
+    sync.argtypes = (ctypes.c_void_p, ctypes.c_int)
+    sync(glfw.get_x11_display(), 0)
+
+
 def _xlib() -> ctypes.CDLL:
     return ctypes.CDLL("libX11.so.6")

@@ -57,7 +57,8 @@ class WindowEvents(Protocol):
 class Window:
     """One window with a current OpenGL context, `gl`, on the EGL display `egl`.
 
-    `size` is that of the framebuffer in pixels. Belongs to the main thread.
+    `size` is that of the framebuffer in pixels; `fd` is readable when there
+    are events for `poll_events`. Belongs to the main thread.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Window:
         that, OpenGL 3.3 core. Raises NoGraphicsError.
         """
         self.platform = platform
+        self.fd = window_system.connection_fd(glfw, platform)
         self._glfw = glfw
         self._events = events
         self._asked_at = time.monotonic()
@@ -177,6 +179,8 @@ class Window:
     @property
     def scale(self) -> tuple[float, float]:
         """Framebuffer pixels per window unit, across and down."""
+        if self.platform == "x11":
+            return 1.0, 1.0  # its units are pixels; asking would wait for the X server
         units = self._glfw.get_window_size(self._handle)
         if min(*units, *self.size) <= 0:
             return 1.0, 1.0
@@ -197,11 +201,6 @@ class Window:
 
     # -- the rest ----------------------------------------------------------
 
-    @property
-    def fd(self) -> int:
-        """Readable when there are events for `poll_events`."""
-        return window_system.connection_fd(self._glfw, self.platform)
-
     def poll_events(self) -> None:
         """Deliver the events that are there; never waits."""
         self._glfw.poll_events()
@@ -209,6 +208,15 @@ class Window:
     def swap(self) -> None:
         """Show what was drawn."""
         self._glfw.swap_buffers(self._handle)
+
+    @property
+    def x11_id(self) -> int:
+        """The X server's number of the window."""
+        return int(self._glfw.get_x11_window(self._handle))
+
+    def settle(self) -> None:
+        """Wait until the X server has done what was asked of it, swaps included."""
+        window_system.x11_sync(self._glfw)
 
     def set_title(self, title: str) -> None:
         """Name the window."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from glview.scanout.formats import FORMATS, fourcc_text
@@ -19,21 +20,27 @@ from tests.support.carriers import Carrier, Dmabuf, Mapped, Sent
 from tests.support.layouts import LAYOUTS, Layout
 from tests.support.profile import requires
 from tests.support.stage import Stage
+from tests.support.wait import until
 from tests.support.x11 import Xvfb
 
 SIZES = [(1, 1), (2, 3), (17, 5), (65, 33), (333, 61)]
 """Odd widths, and those just beyond a multiple of 4 and of 64 bytes."""
 
+GUESTS = {"XR24", "AR24", "XB24", "AB24"}
+"""What real guests use for dma-bufs: these a driver that imports at all must take."""
+
 imports = requires("dmabuf-import")
 each_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=list(LAYOUTS))
 
 
-@pytest.fixture(scope="module", params=["es", "core"])
+@pytest.fixture(scope="module", params=["es-swap", "core-swap", "es-shm"])
 def stage(
     request: pytest.FixtureRequest, xvfb: Xvfb, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
-    """A viewer with that kind of OpenGL, for all tests of this file in turn."""
-    with Stage(tmp_path_factory.mktemp("viewer"), xvfb, "--gl", request.param) as stage:
+    """A viewer with that kind of OpenGL and presenter, for all tests of this file in turn."""
+    gl, present = request.param.split("-")
+    options = "--gl", gl, "--present", present
+    with Stage(tmp_path_factory.mktemp("viewer"), xvfb, *options) as stage:
         yield stage
 
 
@@ -58,12 +65,14 @@ def check(stage: Stage, carrier: Carrier, canvas: Canvas, rects: list[Rect]) -> 
     """Show the canvas; then change rectangle after rectangle; compare every time."""
     what = f"{canvas.layout.name} {canvas.width}x{canvas.height} stride {canvas.stride}"
     carrier.show(stage.listener, canvas)
-    bottom_up = isinstance(carrier, Dmabuf) and carrier.bottom_up
-    stage.wait_shows(canvas.picture(bottom_up=bottom_up), what)
+    flipped = isinstance(carrier, Dmabuf) and carrier.bottom_up
+    near = tolerance(carrier, canvas.layout)
+    stage.wait_shows(canvas.picture(bottom_up=flipped), what, tolerance=near)
     for rect in rects:
         canvas.scribble(*rect)
         carrier.update(stage.listener, canvas, rect)
-        stage.wait_shows(canvas.picture(bottom_up=bottom_up), f"{what} after {rect}")
+        want = canvas.picture(bottom_up=flipped)
+        stage.wait_shows(want, f"{what} after {rect}", tolerance=near)
 
 
 def test_the_table_is_complete() -> None:
@@ -98,9 +107,88 @@ def test_map_anywhere_in_a_file(stage: Stage, layout: Layout) -> None:
 @pytest.mark.parametrize("version", [1, 2])
 @imports
 def test_dmabuf(stage: Stage, version: int, bottom_up: bool, layout: Layout) -> None:
-    """ScanoutDMABUF and ScanoutDMABUF2, whichever row is first in memory."""
+    """ScanoutDMABUF and ScanoutDMABUF2, whichever row is first in memory.
+
+    A format that the driver does not import is refused in words.
+    """
     carrier = Dmabuf(version, bottom_up)
+    if refused(stage, carrier, layout):
+        assert layout.fourcc not in GUESTS
+        return
     for width, height in SIZES:
         for stride in strides(layout, width):
             with Canvas(layout, width, height, stride) as canvas:
                 check(stage, carrier, canvas, damages(width, height))
+
+
+def refused(stage: Stage, carrier: Dmabuf, layout: Layout) -> bool:
+    """Whether the viewer says that the driver does not take this format."""
+    number = len(stage.viewer.output)
+    with Canvas(layout, 64, 48) as canvas:
+        carrier.show(stage.listener, canvas)
+        want = canvas.picture(bottom_up=carrier.bottom_up)
+
+        def decided() -> str:
+            if f"dma-buf ({layout.fourcc} 64x48" in stage.viewer.output[number:]:
+                return "refused"
+            return "" if stage.differs(want, tolerance(carrier, layout)) else "shown"
+
+        return until(decided, f"{layout.name} to be shown or refused") == "refused"
+
+
+def tolerance(carrier: Carrier, layout: Layout) -> int:
+    """How far a channel may be off: OpenGL rounds v / 31 where pixman repeats bits."""
+    return int(isinstance(carrier, Dmabuf) and layout.size == 2)
+
+
+@each_layout
+def test_growing_and_shrinking(stage: Stage, layout: Layout) -> None:
+    """A mode switch as QEMU tells it by stripes; only the console's properties say it shrank."""
+    with Canvas(layout, 65, 49) as old, Canvas(layout, 91, 41) as new:
+        Sent().show(stage.listener, old)
+        want = np.zeros((49, 91, 3), np.uint8)
+        want[:, :65] = old.picture()
+        stage.wait_shows(old.picture())
+        for y in range(0, 41, 16):
+            stripe = 0, y, 91, min(16, 41 - y)
+            Sent().update(stage.listener, new, stripe)
+            want[y : y + 16][: stripe[3]] = new.picture(stripe)
+            stage.wait_shows(want, f"the stripe at {y}")
+        stage.console.set_size(91, 41)
+        stage.wait_shows(new.picture(), "the smaller picture")
+        new.scribble(90, 40, 1, 1)
+        Sent().update(stage.listener, new, (90, 40, 1, 1))
+        stage.wait_shows(new.picture(), "a pixel of the smaller picture")
+    stage.console.set_size(640, 480)
+    stage.wait_shows(new.picture(), "the same as before")
+
+
+@each_layout
+def test_growing_where_the_size_is_known_before(stage: Stage, layout: Layout) -> None:
+    """The properties may come first: they travel on another socket."""
+    with Canvas(layout, 65, 49) as old, Canvas(layout, 91, 41) as new:
+        Sent().show(stage.listener, old)
+        stage.wait_shows(old.picture())
+        stage.console.set_size(91, 41)
+        stage.wait_shows(old.picture()[:41])
+        for rect in ((0, 0, 91, 20), (0, 20, 40, 21), (40, 20, 51, 21)):
+            Sent().update(stage.listener, new, rect)
+        stage.wait_shows(new.picture())
+    stage.console.set_size(640, 480)
+
+
+def test_one_kind_after_another(stage: Stage) -> None:
+    """Bytes and maps in turn, with other formats: nothing of the last one is left."""
+    carriers = [Sent(), Mapped(), Sent(), Mapped()]
+    for number, layout in enumerate(list(LAYOUTS.values()) * 2):
+        with Canvas(layout, 65 + number % 3, 33) as canvas:
+            check(stage, carriers[number % 4], canvas, [(3, 3, 9, 9)])
+
+
+def test_updates_of_a_map_that_lie_elsewhere(stage: Stage) -> None:
+    """Stale rectangles may reach beyond the picture; what has changed is shown all the same."""
+    with Canvas(LAYOUTS["x8r8g8b8"], 65, 33) as canvas:
+        check(stage, Mapped(), canvas, [(60, 30, 100, 100), (-5, -5, 10, 10)])
+        canvas.scribble(*canvas.all)
+        stage.listener.update_map(0, 400, 640, 80)
+        stage.wait_shows(canvas.picture())

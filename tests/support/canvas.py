@@ -33,19 +33,24 @@ class Canvas:
         offset: int = 0,
         short: bool = False,
     ) -> None:
-        self.layout = layout
-        self.width, self.height, self.offset = width, height, offset
         row = width * layout.size
-        self.stride = row if stride is None else stride
-        size = offset + self.stride * (height - 1) + (row if short else self.stride)
+        stride = row if stride is None else stride
+        size = offset + stride * (height - 1) + (row if short else stride)
         self.fd = os.memfd_create("canvas", os.MFD_CLOEXEC)
         os.ftruncate(self.fd, size)
         self._random = np.random.default_rng(size)
         self.memory: Bytes = np.frombuffer(mmap.mmap(self.fd, size), np.uint8)
         self.memory[:] = self._random.integers(0, 256, size, np.uint8)
-        self._pixels = np.lib.stride_tricks.as_strided(
-            self.memory[offset:], (height, width, layout.size), (self.stride, layout.size, 1)
-        )
+        self.reshape(layout, width, height, stride, offset=offset)
+
+    def reshape(
+        self, layout: Layout, width: int, height: int, stride: int | None = None, *, offset: int = 0
+    ) -> None:
+        """Let the same memory be another picture, which must lie inside it."""
+        self.layout, self.width, self.height, self.offset = layout, width, height, offset
+        self.stride = width * layout.size if stride is None else stride
+        shape, steps = (height, width, layout.size), (self.stride, layout.size, 1)
+        self._pixels = np.lib.stride_tricks.as_strided(self.memory[offset:], shape, steps)
 
     def __enter__(self) -> Self:
         return self

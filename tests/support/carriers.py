@@ -77,4 +77,3 @@ class Dmabuf:
     def update(self, listener: FakeListener, canvas: Canvas, rect: Rect) -> None:
         reply: Reply = listener.update_dmabuf(*rect)
         assert reply.ok, reply
-

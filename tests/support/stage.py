@@ -121,4 +121,3 @@ class Stage:
             seen.append((now, see(self.xvfb.region(*place))))
             time.sleep(0.001)
         return seen
-

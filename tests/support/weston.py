@@ -45,8 +45,8 @@ class Weston(Child):
         self,
         xvfb: Xvfb,
         folder: Path,
-        width: int = 1600,
-        height: int = 1100,
+        width: int = 1280,
+        height: int = 900,
         *,
         shell: str = "desktop",
     ) -> None:

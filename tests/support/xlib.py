@@ -80,6 +80,11 @@ class XConnection:
         self._lib.XResizeWindow(self._display, _ulong(window), width, height)
         self._sync()
 
+    def move(self, window: int, x: int, y: int) -> None:
+        """Put a window's top left corner there."""
+        self._lib.XMoveWindow(self._display, _ulong(window), x, y)
+        self._sync()
+
     def unmap(self, window: int) -> None:
         """Take a window off the screen without a word, as for another workspace."""
         self._lib.XUnmapWindow(self._display, _ulong(window))

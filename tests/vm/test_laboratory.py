@@ -68,7 +68,7 @@ def test_x_screen_and_weston_agree(own_xvfb: Xvfb, weston: Weston, tmp_path: Pat
     assert tuple(own_xvfb.region(5, 5, 1, 1)[0, 0]) == BACKGROUND
     log = tmp_path / "client.log"
     with Child(["weston-simple-damage"], log, env=weston.environment()) as client:
-        until(lambda: colours(own_xvfb.region(0, 0, 1590, 1090)) > 1, "the client")
+        until(lambda: colours(own_xvfb.region(0, 0, 1270, 890)) > 1, "the client")
         with client.paused():
             shot = weston.screenshot()
             height, width, _ = shot.shape

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import resource
+import select
 import socket
 import struct
 import threading
@@ -289,6 +290,18 @@ def test_signals_reach_their_handlers_until_removed(pair: Pair) -> None:
 # -- descriptors -------------------------------------------------------------------------
 
 
+def read_all(reader: int) -> bytes:
+    """What a pipe holds, up to the end that comes when the last writer is closed."""
+    found = b""
+    with open(reader, "rb", buffering=0) as pipe:
+        while select.select([pipe], [], [], 5)[0]:
+            part = pipe.read(100)
+            if not part:
+                return found
+            found += part
+    raise AssertionError("a writer is still open")
+
+
 def _file(folder: Path, text: str) -> int:
     (folder / text).write_text(text)
     return os.open(folder / text, os.O_RDONLY)
@@ -329,10 +342,9 @@ def test_descriptors_that_nobody_takes_are_closed(pair: Pair) -> None:
     left, right = pair
     right.export(PATH, IFACE, {}, {"Echo": echo})
     reader, writer = os.pipe()
-    with open(reader, "rb") as pipe:
-        left.call("", PATH, IFACE, "Echo", "h", (0,), (writer,))
-        os.close(writer)
-        assert pipe.read() == b""  # the end comes when the last copy is closed
+    left.call("", PATH, IFACE, "Echo", "h", (0,), (writer,))
+    os.close(writer)
+    assert read_all(reader) == b""
 
 
 @pytest.mark.parametrize("kind", [RETURN, SIGNAL, ERROR, 5])
@@ -344,8 +356,7 @@ def test_descriptors_of_other_messages_are_closed(raw: Raw, kind: int) -> None:
     )
     socket.send_fds(other, [encode(message)], [writer])
     os.close(writer)
-    with open(reader, "rb") as pipe:
-        assert pipe.read() == b""
+    assert read_all(reader) == b""
     assert not connection.closed
 
 
@@ -356,8 +367,7 @@ def test_descriptors_of_a_message_cut_short_are_closed(raw: Raw) -> None:
     socket.send_fds(other, [encode(message)[:9]], [writer])
     os.close(writer)
     other.close()
-    with open(reader, "rb") as pipe:
-        assert pipe.read() == b""
+    assert read_all(reader) == b""
     wait_closed(connection)
 
 
@@ -368,8 +378,7 @@ def test_a_wrong_number_of_descriptors_ends_the_connection(raw: Raw, announced: 
     message = Message(SIGNAL, 7, 0, PATH, IFACE, "Any", fds=(writer,) * announced)
     socket.send_fds(other, [encode(message)], [writer])
     os.close(writer)
-    with open(reader, "rb") as pipe:
-        assert pipe.read() == b""
+    assert read_all(reader) == b""
     wait_closed(connection)
     with pytest.raises(VmGoneError, match=f"1 file descriptors came for {announced}"):
         call(connection, "Any")
@@ -394,7 +403,7 @@ def test_a_wrong_number_of_descriptors_ends_the_connection(raw: Raw, announced: 
 def test_waiting_calls_fail_when_the_stream_breaks(raw: Raw, data: bytes, words: str) -> None:
     connection, other = raw
     with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(call, connection, "Any", timeout=None)
+        waiting = pool.submit(call, connection, "Any", timeout=10)
         read(other)
         other.sendall(data)
         other.shutdown(socket.SHUT_WR)
@@ -487,17 +496,24 @@ def test_an_idle_connection_does_not_ask_for_writability(raw: Raw) -> None:
     assert connection._epoll.poll(0) == []
 
 
+def _readable(sock: socket.socket) -> bool:
+    return bool(select.select([sock], [], [], 0)[0])
+
+
 def test_a_poll_loop_can_flush_too(sockets: tuple[socket.socket, socket.socket]) -> None:
     connection = PeerConnection(sockets[0])  # no reader that would do it
-    sent = 0
+    sent, received = 0, b""
     while not connection.wants_write:
-        sent += connection.post(POST)
+        sent += connection.post(numbered(sent))
     assert connection.fileno() == sockets[0].fileno()
-    received = 0
-    while received < sent * len(POST):
-        received += len(sockets[1].recv(1 << 16))
+    while _readable(sockets[1]):
+        received += sockets[1].recv(1 << 16)
+    assert connection.post(numbered(sent))  # there is room, but others wait
+    while len(received) < (sent + 1) * len(POST):
         connection.flush()
+        received += sockets[1].recv(1 << 16)
     assert not connection.wants_write
+    assert received == b"".join(numbered(number) for number in range(sent + 1))
     connection.close()
     assert connection.fileno() == -1
     connection.flush()
@@ -508,7 +524,7 @@ def test_big_calls_with_descriptors_wait_in_order(raw: Raw) -> None:
     while not connection.wants_write:
         connection.post(POST)
     reader, writer = os.pipe()
-    with ThreadPoolExecutor() as pool, open(reader, "rb") as pipe:
+    with ThreadPoolExecutor() as pool:
         body = (b"x" * 600_000, 0)
         waiting = pool.submit(connection.call, "", PATH, IFACE, "Big", "ayh", body, (writer,))
         until(lambda: connection._outbox.size > 500_000, "the call to wait")
@@ -522,7 +538,7 @@ def test_big_calls_with_descriptors_wait_in_order(raw: Raw) -> None:
         assert read(other).body == (1,)
         reply(other, message)
         assert waiting.result(5) == ()
-        assert pipe.read() == b"through"
+        assert read_all(reader) == b"through"
 
 
 def test_what_waits_is_closed_with_the_connection(raw: Raw) -> None:
@@ -530,14 +546,14 @@ def test_what_waits_is_closed_with_the_connection(raw: Raw) -> None:
     while not connection.wants_write:
         connection.post(POST)
     reader, writer = os.pipe()
-    with ThreadPoolExecutor() as pool, open(reader, "rb") as pipe:
+    with ThreadPoolExecutor() as pool:
         waiting = pool.submit(connection.call, "", PATH, IFACE, "Any", "h", (0,), (writer,))
         until(lambda: connection._outbox._queue[-1][1], "the call to wait")
         connection.close()
         with pytest.raises(VmGoneError, match="connection was closed"):
             waiting.result(5)
         os.close(writer)
-        assert pipe.read() == b""
+        assert read_all(reader) == b""
 
 
 def test_calls_are_refused_when_too_much_waits(raw: Raw) -> None:
@@ -573,7 +589,7 @@ def test_close_from_any_thread_wakes_everybody(raw: Raw) -> None:
     ends: list[str] = []
     connection.on_closed(lambda: ends.append("once"))
     with ThreadPoolExecutor() as pool:
-        waiting = [pool.submit(call, connection, "Any", timeout=None) for _ in range(3)]
+        waiting = [pool.submit(call, connection, "Any", timeout=10) for _ in range(3)]
         for _ in waiting:
             read(other)
         list(pool.map(lambda _: connection.close(), range(3)))

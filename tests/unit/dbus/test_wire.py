@@ -375,6 +375,16 @@ def test_missing_fields(message: Message) -> None:
         wire.decode(wire.encode(message))
 
 
+@pytest.mark.parametrize("extra", [1, 8])
+def test_bytes_after_the_body(extra: int) -> None:
+    data = bytearray(wire.encode(Message(CALL, 1, path="/a", member="m")))
+    data[4] = extra  # body length
+    with pytest.raises(ProtocolError, match="a body of"):
+        wire.decode(data + bytes(extra))
+    with pytest.raises(ProtocolError, match="bytes for one of"):
+        wire.decode(data)
+
+
 def test_unknown_fields_are_ignored_and_wrong_types_refused() -> None:
     known = wire.marshal("a(yv)", ([(1, Variant("o", "/a")), (77, Variant("ai", [1]))],), 12)
     assert wire.parse_fields(known[4:], False).path == "/a"

@@ -299,3 +299,25 @@ def test_closing_ends_the_thread_in_the_middle_of_a_body() -> None:
     header = encode_call(calls.SCANOUT, 9, ARGUMENTS, pixel_bytes=len(PIXELS))
     pair.qemu.send_raw(header)
     pair.close()
+
+
+# -- the console's size, from another connection ---------------------------------------------------
+
+
+def test_a_size_that_arrives_before_older_pictures_still_counts(pair: Pair) -> None:
+    """Mode switches are announced by the console's properties only, in any order."""
+    pair.listener.console_resized(4, 2)
+    pair.qemu.scanout(WIDTH, HEIGHT, STRIDE, XRGB8888, PIXELS)
+    assert pair.take().damage == Rect(0, 0, WIDTH, HEIGHT)
+    source = pair.take().source
+    assert isinstance(source, PixelSource)
+    assert (source.width, source.height) == (4, 2)
+
+
+def test_a_size_that_arrives_late_crops_what_is_there(pair: Pair) -> None:
+    pair.qemu.scanout(WIDTH, HEIGHT, STRIDE, XRGB8888, PIXELS)
+    pair.take()
+    pair.listener.console_resized(4, 9)
+    source = pair.take().source
+    assert isinstance(source, PixelSource)
+    assert (source.width, source.height) == (4, HEIGHT)

@@ -60,6 +60,7 @@ def test_the_square_is_centred_on_the_pointer_and_stays_inside() -> None:
     assert (square == COLOURS[0]).all()
     scene.point(0, 0)
     assert (scene.pixels[:SQUARE, :SQUARE] == COLOURS[0]).all()
+    assert not (square == COLOURS[0]).all(axis=2).any()
     assert (scene.pixels[SQUARE, SQUARE] != COLOURS[0]).any()
 
 
@@ -168,6 +169,17 @@ def test_ui_info_switches_the_mode(transport: Transport) -> None:
         assert (400, 300) in itertools.pairwise(body)
         thread.join(timeout=10)
         until(lambda: client.get_all("", CONSOLE_0, CONSOLE)["Width"] == 400, "the width to change")
+
+
+def test_a_guest_that_ended_leaves_nothing_to_show() -> None:
+    with connected() as (vm, client):
+        FakeGuest(vm.console()).close()
+        raw = begin_listener(client, vm.console())
+        raw.register()
+        vm.console().wait_listener()
+        vm.close()
+        assert raw.next() is None
+        raw.sock.close()
 
 
 def test_a_mode_of_no_size_is_not_taken() -> None:

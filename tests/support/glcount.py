@@ -1,0 +1,32 @@
+"""How often a program copied pixels into OpenGL, counted below Python (see glcount.c)."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import subprocess
+from pathlib import Path
+
+_RECORD = struct.Struct("=40sQ")
+
+
+class GlCount:
+    """Counts in the process that is started with `environment`."""
+
+    def __init__(self, folder: Path) -> None:
+        """Compile the counter; its files are in `folder`."""
+        library = folder / "glcount.so"
+        source = Path(__file__).with_suffix(".c")
+        subprocess.run(
+            ["cc", "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", library, source],
+            check=True,
+        )
+        self._file = folder / "glcount"
+        self.environment = {"LD_PRELOAD": str(library), "GLCOUNT": str(self._file)}
+
+    def calls(self) -> dict[str, int]:
+        """Calls of each function so far; those never called are left out."""
+        with self._file.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as map:
+            records = list(_RECORD.iter_unpack(map[:]))
+        assert records, "the counter was not loaded"
+        return {name.rstrip(b"\0").decode(): count for name, count in records if count}
