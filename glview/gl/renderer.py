@@ -49,9 +49,18 @@ class Scene:
 class Renderer:
     """Owns every GL object; all methods need the context current."""
 
-    def __init__(self, gl: GL, egl: EGL, *, window_alpha: bool = False) -> None:
+    def __init__(self, gl: GL, egl: EGL, *, window_alpha: bool) -> None:
+        """`window_alpha`: the window's pixels have an alpha byte that nobody looks at.
+
+        Then pictures at 1:1 are blitted, which software Mesa does by memcpy.
+        Elsewhere a blit is no faster than drawing, and on Wayland with Mesa
+        22.3 it never gets to the screen.
+        """
         self.gl = gl
+        self._may_blit = window_alpha
         self.importer = Importer(gl, egl, window_alpha=window_alpha)
+        self._egl = egl
+        self._size = (0, 0)  # of the framebuffer, when it was drawn last
         self._picture: Texture | None = None
         self._imported: DmabufSource | None = None
         self._images: dict[str, tuple[Image, UploadTexture]] = {}
@@ -121,13 +130,16 @@ class Renderer:
         """Draw the whole framebuffer, which must be bound already."""
         gl = self.gl
         picture, place = self._picture, scene.place
+        if self._size != (scene.width, scene.height):
+            self._size = scene.width, scene.height
+            self._egl.notice_resize()
         gl.Viewport(0, 0, scene.width, scene.height)
         if picture is None or place != Rect(0, 0, scene.width, scene.height):
             gl.ClearColor(0.0, 0.0, 0.0, 1.0)
             gl.Clear(api.COLOR_BUFFER_BIT)
         if picture is not None and place is not None:
             same_size = (place.width, place.height) == picture.rect[2:]
-            plain = same_size and picture.raw and scene.light == 1.0
+            plain = self._may_blit and same_size and picture.raw and scene.light == 1.0
             if not (plain and self._blit(picture, place, scene.height)):
                 self._draw_picture(picture, place, scene, exact=same_size)
         self._draw_image("sprite", scene.sprite, scene)

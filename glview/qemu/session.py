@@ -204,18 +204,22 @@ class Session:
     ) -> None:
         size: dict[str, int] = {}
 
+        def resized() -> None:
+            if len(size) == 2:
+                listener.console_resized(size["Width"], size["Height"])
+
         def changed(name: str, value: Any) -> None:  # noqa: ANN401 - any property
             if name == "IsAbsolute":
                 self._post(PointerKind(bool(value)))
             elif name in ("Width", "Height"):
                 size[name] = int(value)
-                if len(size) == 2:
-                    listener.console_resized(size["Width"], size["Height"])
+                resized()
 
         console.watch(changed)
-        properties = console.properties()
+        properties = console.properties()  # what changed before we watched
         size.setdefault("Width", int(properties["Width"]))
         size.setdefault("Height", int(properties["Height"]))
+        resized()
         absolute = bool(console.properties(MOUSE).get("IsAbsolute", False))
         self._post(InputReady(InputCalls(outlet, console.path, owner), absolute))
 
