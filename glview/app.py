@@ -113,6 +113,10 @@ class App:
             self._sleep()
 
     def _sleep(self) -> None:
+        self._rung = False
+        window = self._view.window
+        if window is not None and window.has_events:
+            return  # nothing will become readable for those
         now = time.monotonic()
         times = self._view.deadlines()
         if self._view.controls.has_motion:

@@ -185,7 +185,7 @@ class View:
             return False
         if self.hidden or min(window.size) <= 0:
             return False
-        return presenter.ready and not window.held
+        return not window.held and presenter.ready()
 
     def draw(self) -> bool:
         """Draw what there is; True if the guest's buffer is no longer read."""

@@ -70,7 +70,8 @@ def start_qemu(tmp_path: Path) -> Iterator[Callable[..., Qemu]]:
 def start_viewer(tmp_path: Path) -> Iterator[Callable[..., Viewer]]:
     """A function that starts glview: arguments as of `Viewer`, without the folder.
 
-    All end with the test, which fails if one left a traceback.
+    All end with the test, which fails if one left a traceback. A test names the
+    fixtures that its viewers stand on (`weston`, `bus`) first, so that they outlive them.
     """
     with ExitStack() as stack:
         yield _starter(Viewer, stack, tmp_path)

@@ -59,8 +59,6 @@ class Renderer:
         self.gl = gl
         self._may_blit = window_alpha
         self.importer = Importer(gl, egl, window_alpha=window_alpha)
-        self._egl = egl
-        self._size = (0, 0)  # of the framebuffer, when it was drawn last
         self._picture: Texture | None = None
         self._imported: DmabufSource | None = None
         self._images: dict[str, tuple[Image, UploadTexture]] = {}
@@ -130,13 +128,8 @@ class Renderer:
         """Draw the whole framebuffer, which must be bound already."""
         gl = self.gl
         picture, place = self._picture, scene.place
-        if self._size != (scene.width, scene.height):
-            self._size = scene.width, scene.height
-            self._egl.notice_resize()
         gl.Viewport(0, 0, scene.width, scene.height)
-        if picture is None or place != Rect(0, 0, scene.width, scene.height):
-            gl.ClearColor(0.0, 0.0, 0.0, 1.0)
-            gl.Clear(api.COLOR_BUFFER_BIT)
+        self._blacken(scene, place if picture is not None else None)
         if picture is not None and place is not None:
             same_size = (place.width, place.height) == picture.rect[2:]
             plain = self._may_blit and same_size and picture.raw and scene.light == 1.0
@@ -144,6 +137,25 @@ class Renderer:
                 self._draw_picture(picture, place, scene, exact=same_size)
         self._draw_image("sprite", scene.sprite, scene)
         self._draw_image("text", scene.text, scene)
+
+    def _blacken(self, scene: Scene, place: Rect | None) -> None:
+        """Make black what the picture leaves free.
+
+        In strips, which is less to fill, and because a clear of the whole
+        window never gets to the screen on Wayland with Mesa 22.3.
+        """
+        gl, width, height = self.gl, scene.width, scene.height
+        x, y, w, h = place or Rect(0, height // 2, width, 0)
+        bottom = height - y - h
+        strips = ((0, height - y, width, y), (0, 0, width, bottom))
+        sides = ((0, bottom, x, h), (x + w, bottom, width - x - w, h))
+        gl.ClearColor(0.0, 0.0, 0.0, 1.0)
+        for strip in (*strips, *sides):
+            if strip[2] > 0 and strip[3] > 0:
+                gl.Enable(api.SCISSOR_TEST)
+                gl.Scissor(*strip)
+                gl.Clear(api.COLOR_BUFFER_BIT)
+                gl.Disable(api.SCISSOR_TEST)
 
     def _blit(self, picture: Texture, place: Rect, height: int) -> bool:
         """Copy 1:1; software Mesa makes a memcpy of the top-down case."""

@@ -21,9 +21,8 @@ class Presenter(Protocol):
     def poll(self) -> bool:
         """Take in answers of the window system. True where a frame got lost: draw again."""
 
-    @property
     def ready(self) -> bool:
-        """Whether the next frame may be drawn: `accept`, `draw`, `show`."""
+        """Whether the next frame may be drawn; if not, `fd` tells when to `poll`."""
 
     def accept(self, source: Source, damage: Rect) -> None:
         """Make `source`, of which `damage` changed, the picture. Raises NoGraphicsError."""

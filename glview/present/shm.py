@@ -7,7 +7,9 @@ scaled or dimmed picture, a dma-buf, other pixel formats - is left to GL.
 
 Pacing: one batch of puts is under way at a time, and what changes meanwhile
 is put together after it. So a stopped X server is never waited for, a slow
-one is never flooded, and nobody writes into memory that it still reads.
+one is never flooded, and nobody writes into memory that it still reads. That
+a batch is done is not worth waking up for by itself: it is seen when the next
+frame is due, unless that waits for it or the memory is ours to write to.
 """
 
 from __future__ import annotations
@@ -64,8 +66,10 @@ class ShmPresenter:
         self._source: PixelSource | None = None
         self._missed: Rect | None = None
         self._unput: Rect | None = _EVERYTHING
+        self._fresh = False  # `_source` was never put: errors are likely
         self._reading = ExitStack()  # holds the source that is being put
         self._under_way = False
+        self._awaited = False  # somebody wants to know when it is done
         self._composed = False  # the latest frame is GL's
         self._swapped = False  # and perhaps not on the screen yet
 
@@ -73,7 +77,7 @@ class ShmPresenter:
 
     @property
     def fd(self) -> int | None:
-        return self._connection.fd if self._connection else None
+        return self._connection.fd if self._connection and self._awaited else None
 
     def poll(self) -> bool:
         if self._connection is None:
@@ -86,12 +90,12 @@ class ShmPresenter:
             self._disconnect()
         return bool(fault)
 
-    @property
     def ready(self) -> bool:
+        self._awaited = self._awaited or self._under_way
         return not self._under_way
 
     def _finish(self) -> None:
-        self._under_way = False
+        self._under_way = self._awaited = False
         self._reading.close()
 
     def _disconnect(self) -> None:
@@ -104,6 +108,7 @@ class ShmPresenter:
 
     def accept(self, source: Source, damage: Rect) -> None:
         if isinstance(source, PixelSource) and self._can_put(source):
+            self._fresh = self._fresh or source is not self._source
             self._source = source
             self._missed = damage.union(self._missed)
             self._unput = damage.union(self._unput)
@@ -141,6 +146,8 @@ class ShmPresenter:
         segment = self._segments.of(source)
         self._reading.enter_context(source)
         self._under_way = True
+        self._awaited = self._fresh or not source.live
+        self._fresh = False
         puts = list(_puts(source, segment, rect))
         for number, (pixels, part, at) in enumerate(puts, 1):
             connection.put(pixels, part, at, last=number == len(puts))
@@ -174,7 +181,7 @@ class ShmPresenter:
         return False
 
     def released(self) -> bool:
-        return self.ready and self._swap.released()
+        return not self._under_way and self._swap.released()
 
     def damaged(self) -> None:
         self._unput = _EVERYTHING

@@ -90,10 +90,10 @@ class PictureCalls:
     def _settle_later(self) -> None:
         """The console's size comes on another connection, perhaps before older pictures."""
         size, console = self._shadow.size, self._console
-        if console is not None and (size[0] > console[0] or size[1] > console[1]):
-            self.settle_at = time.monotonic() + SETTLE_AFTER
-        else:
+        if console is None or (size[0] <= console[0] and size[1] <= console[1]):
             self.settle_at = None
+        elif self.settle_at is None:  # more rectangles may come for ever
+            self.settle_at = time.monotonic() + SETTLE_AFTER
 
     def close(self) -> None:
         """Let go of the pictures' memory."""

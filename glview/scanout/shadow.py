@@ -76,7 +76,8 @@ class Shadow:
         self._pool: list[Buffer] = []
         self._current: Buffer | None = None
         self._incoming: Buffer | None = None
-        self._size = (0, 0)
+        self._size = (0, 0)  # shown
+        self._extent = (0, 0)  # received: more than is shown where `crop` cut it
         self._stride = 0
         self._format: PixelFormat | None = None
 
@@ -118,10 +119,13 @@ class Shadow:
             self._mailbox.put_damage(rect)
 
     def crop(self, width: int, height: int) -> None:
-        """The console is this large now: show no more than that (it may have shrunk)."""
+        """The console is this large now: show no more than that (it may have shrunk).
+
+        What was cut comes back if the console turns out to be larger.
+        """
         if self._current is None or self._format is None:
             return
-        size = min(width, self._size[0]), min(height, self._size[1])
+        size = min(width, self._extent[0]), min(height, self._extent[1])
         if size != self._size and size[0] > 0 and size[1] > 0:
             self._size = size
             self._publish(Rect(0, 0, *size))
@@ -133,7 +137,7 @@ class Shadow:
                 self._current.users -= 1
         self._current = self._incoming = None
         self._format = None
-        self._size = (0, 0)
+        self._size = self._extent = (0, 0)
         self._pool.clear()
 
     @property
@@ -160,6 +164,7 @@ class Shadow:
                 self._current.users -= 1
             buffer.users += 1
         self._current, self._size, self._stride, self._format = buffer, size, stride, fmt
+        self._extent = size
 
     def _publish(self, damage: Rect, *, supersedes: bool = True) -> None:
         assert self._current is not None
@@ -193,7 +198,9 @@ class Shadow:
         size = old.memory.size
         copy = self._free(size)
         copy.memory.view[:] = old.memory.view
+        extent = self._extent
         self._adopt(copy, self._size, self._stride, self._format)
+        self._extent = extent
 
     def _copy_in(self, rect: Rect, pixels: memoryview, step: int) -> None:
         assert self._current is not None

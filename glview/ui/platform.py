@@ -82,6 +82,15 @@ def connection_fd(glfw: ModuleType, platform: Platform) -> int:
     return int(client.wl_display_get_fd(display()))
 
 
+def has_events(glfw: ModuleType, platform: Platform) -> bool:
+    """Whether Xlib holds events that it read from the descriptor along with something else."""
+    if platform != "x11":
+        return False
+    pending = _xlib().XPending
+    pending.argtypes = (ctypes.c_void_p,)
+    return bool(pending(glfw.get_x11_display()))
+
+
 class _WindowAttributes(ctypes.Structure):
     """The start of Xlib's XWindowAttributes, with room for the rest."""
 

@@ -79,6 +79,8 @@ class Window:
         self.fd = window_system.connection_fd(glfw, platform)
         self._glfw = glfw
         self._events = events
+        self._inside = self._moved = False
+        self._position: tuple[float, float] | None = None
         self._asked_at = time.monotonic()
         self._hold_until = 0.0
         self.alpha = platform == "x11"
@@ -140,12 +142,12 @@ class Window:
         glfw.set_key_callback(
             handle, lambda w, key, code, action, mods: events.on_key(code, action)
         )
-        glfw.set_cursor_pos_callback(handle, lambda w, x, y: events.on_motion(x, y))
+        glfw.set_cursor_pos_callback(handle, lambda w, x, y: self._motion(x, y))
         glfw.set_mouse_button_callback(
             handle, lambda w, button, action, mods: events.on_button(button, bool(action))
         )
         glfw.set_scroll_callback(handle, lambda w, x, y: events.on_scroll(x, y))
-        glfw.set_cursor_enter_callback(handle, lambda w, inside: events.on_inside(bool(inside)))
+        glfw.set_cursor_enter_callback(handle, lambda w, inside: self._entered(bool(inside)))
         glfw.set_window_focus_callback(handle, lambda w, focused: events.on_focus(bool(focused)))
         glfw.set_framebuffer_size_callback(handle, lambda w, x, y: self._resized(x, y))
         glfw.set_window_refresh_callback(handle, lambda w: events.on_damaged())
@@ -201,9 +203,29 @@ class Window:
 
     # -- the rest ----------------------------------------------------------
 
+    @property
+    def has_events(self) -> bool:
+        """Whether there are events for `poll_events` that `fd` no longer tells of."""
+        return window_system.has_events(self._glfw, self.platform)
+
     def poll_events(self) -> None:
         """Deliver the events that are there; never waits."""
+        silent = self._inside and self.has_events
+        self._moved = False
         self._glfw.poll_events()
+        if silent and not self._moved:
+            # GLFW on X11 drops a motion to where it warped the pointer last: to 0, 0 at first.
+            self._motion(*self._glfw.get_cursor_pos(self._handle))
+
+    def _motion(self, x: float, y: float) -> None:
+        self._moved = True
+        if (x, y) != self._position:
+            self._position = x, y
+            self._events.on_motion(x, y)
+
+    def _entered(self, inside: bool) -> None:
+        self._inside = inside
+        self._events.on_inside(inside)
 
     def swap(self) -> None:
         """Show what was drawn."""

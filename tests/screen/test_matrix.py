@@ -10,6 +10,7 @@ also starts from whatever the last one left.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,14 +34,14 @@ imports = requires("dmabuf-import")
 each_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=list(LAYOUTS))
 
 
-@pytest.fixture(scope="module", params=["es-swap", "core-swap", "es-shm"])
+@pytest.fixture(scope="module", params=["es-swap", "core-swap", "es-auto"])
 def stage(
     request: pytest.FixtureRequest, xvfb: Xvfb, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
-    """A viewer with that kind of OpenGL and presenter, for all tests of this file in turn."""
+    """A viewer with that kind of OpenGL and of presenting, for all tests of this file in turn."""
     gl, present = request.param.split("-")
-    options = "--gl", gl, "--present", present
-    with Stage(tmp_path_factory.mktemp("viewer"), xvfb, *options) as stage:
+    folder = tmp_path_factory.mktemp("viewer")
+    with Stage(folder, xvfb, "--gl", gl, "--present", present) as stage:
         yield stage
 
 
@@ -179,7 +180,7 @@ def test_growing_where_the_size_is_known_before(stage: Stage, layout: Layout) ->
 
 def test_one_kind_after_another(stage: Stage) -> None:
     """Bytes and maps in turn, with other formats: nothing of the last one is left."""
-    carriers = [Sent(), Mapped(), Sent(), Mapped()]
+    carriers: list[Carrier] = [Sent(), Mapped(), Sent(), Mapped()]
     for number, layout in enumerate(list(LAYOUTS.values()) * 2):
         with Canvas(layout, 65 + number % 3, 33) as canvas:
             check(stage, carriers[number % 4], canvas, [(3, 3, 9, 9)])
@@ -192,3 +193,25 @@ def test_updates_of_a_map_that_lie_elsewhere(stage: Stage) -> None:
         canvas.scribble(*canvas.all)
         stage.listener.update_map(0, 400, 640, 80)
         stage.wait_shows(canvas.picture())
+
+
+def test_a_size_that_was_announced_too_late(stage: Stage) -> None:
+    """What was cut off for want of a console so large is shown when there is one."""
+    with Canvas(LAYOUTS["x8r8g8b8"], 65, 33) as canvas:
+        stage.console.set_size(40, 20)
+        Sent().show(stage.listener, canvas)
+        stage.wait_shows(canvas.picture((0, 0, 40, 20)))
+        stage.console.set_size(640, 480)
+        stage.wait_shows(canvas.picture())
+
+
+@pytest.mark.parametrize("size", [(321, 201), (100, 50)])
+@pytest.mark.parametrize("present", ["swap", "auto"])
+def test_the_first_picture_that_gl_draws(
+    own_xvfb: Xvfb, tmp_path: Path, present: str, size: tuple[int, int]
+) -> None:
+    """It is drawn in the window's size of then, not of when the window was made."""
+    with Stage(tmp_path, own_xvfb, "--present", present) as stage:
+        for layout, (width, height) in (("x8r8g8b8", (320, 200)), ("x8b8g8r8", size)):
+            with Canvas(LAYOUTS[layout], width, height) as canvas:
+                check(stage, Sent(), canvas, damages(width, height))

@@ -64,15 +64,13 @@ class Dmabuf:
 
     def announce(self, listener: FakeListener, canvas: Canvas, rect: Rect) -> None:
         """Announce a rectangle of rows in memory, which version 1 cannot, as the scanout."""
-        size = canvas.width, canvas.height
-        look = canvas.layout.drm, self.modifier, self.bottom_up
+        size, code = (canvas.width, canvas.height), canvas.layout.drm
+        stride, modifier, bottom_up = canvas.stride, self.modifier, self.bottom_up
         if self.version == 1:
-            listener.scanout_dmabuf(canvas.fd, *size, canvas.stride, *look)
+            listener.scanout_dmabuf(canvas.fd, *size, stride, code, modifier, bottom_up)
             return
-        code, *rest = look
-        listener.scanout_dmabuf2(
-            (canvas.fd,), *rect, (canvas.offset,), (canvas.stride,), 1, code, *size, *rest
-        )
+        planes = (canvas.offset,), (stride,), 1
+        listener.scanout_dmabuf2((canvas.fd,), *rect, *planes, code, *size, modifier, bottom_up)
 
     def update(self, listener: FakeListener, canvas: Canvas, rect: Rect) -> None:
         reply: Reply = listener.update_dmabuf(*rect)

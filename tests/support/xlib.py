@@ -105,6 +105,13 @@ class XConnection:
         self._set_state(window, _NORMAL)
         self.map(window)
 
+    def extension(self, name: str) -> tuple[int, int]:
+        """Major opcode and first event of an extension; fails where there is none."""
+        numbers = [_int() for _ in range(3)]
+        pointers = (ctypes.byref(number) for number in numbers)
+        assert self._lib.XQueryExtension(self._display, name.encode(), *pointers), name
+        return numbers[0].value, numbers[1].value
+
     def cover(self, place: Place) -> int:
         """Put a window of our own over a part of the screen; its id."""
         create = self._lib.XCreateSimpleWindow

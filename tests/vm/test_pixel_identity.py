@@ -176,8 +176,15 @@ def test_partial_updates_of_text(
         check(qemu, viewer)
 
 
-RECTANGLES = [(0, 0, 1, 1), (799 - 3, 7, 3, 60), (5, 599 - 31, 250, 31), (131, 77, 333, 1)]
-"""Odd sizes and all edges of 800x600: x, y, width, height."""
+def rectangles(width: int, height: int) -> list[tuple[int, int, int, int]]:
+    """Odd sizes, at all edges of a frame: x, y, width, height."""
+    return [
+        (0, 0, 1, 1),
+        (width - 3, 7, 3, 60),
+        (5, height - 31, 250, 31),
+        (131, 77, 333, 1),
+        (width - 1, height - 1, 1, 1),
+    ]
 
 
 @transports
@@ -200,7 +207,7 @@ def test_partial_updates_of_pixels(
     frame = qemu.framebuffer()
     want = qemu.screendump()
     viewer.wait_shows(want)
-    for seed, (x, y, width, height) in enumerate(RECTANGLES):
+    for seed, (x, y, width, height) in enumerate(rectangles(frame.width, frame.height)):
         part = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
         frame.draw(x, y, part)
         want[y : y + height, x : x + width] = part
@@ -285,9 +292,9 @@ def test_linux_console(
 def test_under_a_compositor(
     device: str,
     transport: str,
+    weston: Weston,
     start_qemu: StartQemu,
     start_viewer: StartViewer,
-    weston: Weston,
     tmp_path: Path,
 ) -> None:
     """Typed characters and, on VGA, text and graphics in turn, in weston's own screenshot.

@@ -119,6 +119,25 @@ def test_while_the_picture_is_read_a_rectangle_goes_into_a_copy(picture: Picture
     assert picture.rows() == [[7, 1], [1, 1]]
 
 
+def test_while_a_closed_picture_is_read_no_frame_goes_into_it(picture: Picture) -> None:
+    picture.scanout(2, 1, 1)
+    source = picture.take().source
+    assert isinstance(source, PixelSource)
+    with source:
+        for value in (2, 3, 4, 5):
+            picture.scanout(2, 1, value)
+            picture.take()  # closes it the first time
+            assert read(source) == [[1, 1]]
+    assert source.closed
+    addresses = set()
+    for value in range(9):
+        picture.scanout(2, 1, value)
+        picture.take()
+        assert picture.source is not None
+        addresses.add(picture.source.memory.address)
+    assert source.memory.address in addresses  # afterwards one does again
+
+
 def test_damage_not_looked_at_survives_a_copy(picture: Picture) -> None:
     picture.scanout(4, 4, 1)
     picture.take()
