@@ -56,6 +56,7 @@ class App:
         self._replies: list[int] = []
         self._done = False
         self._rung = True  # something may have come from another thread
+        self._look = True  # or from the window system
         self._polled: tuple[int | None, ...] = ()
         self._poller = select.poll()
         self._error: GlviewError | None = None
@@ -94,7 +95,7 @@ class App:
 
     def _turn(self) -> None:
         view = self._view
-        if view.window is not None:
+        if view.window is not None and self._look:
             view.window.poll_events()
         if self._rung:
             self._hear_session()
@@ -105,7 +106,7 @@ class App:
             if view.draw():
                 self._answer()
             if view.show():
-                self._rung = True
+                self._rung = self._look = True
                 return  # look at those events before waiting for others
         elif view.idle or view.released():
             self._answer()
@@ -113,7 +114,7 @@ class App:
             self._sleep()
 
     def _sleep(self) -> None:
-        self._rung = False
+        self._rung, self._look = False, True
         window = self._view.window
         if window is not None and window.has_events:
             return  # nothing will become readable for those
@@ -125,9 +126,12 @@ class App:
             times.append(now + _FENCE_POLL)
         deadline = min((t for t in times if t is not None), default=None)
         timeout = None if deadline is None else max(0.0, (deadline - now) * 1000 + 0.5)
-        self._rung = any(fd == self._wake.fd for fd, _ in self._poll().poll(timeout))
+        readable = {fd for fd, _ in self._poll().poll(timeout)}
+        self._rung = self._wake.fd in readable
         if self._rung:
             self._wake.clear()
+        if window is not None and window.platform == "x11":  # elsewhere GLFW has timers too
+            self._look = window.fd in readable
 
     def _poll(self) -> select.poll:
         """What to wait for; made anew only when it is something else."""

@@ -49,6 +49,7 @@ _CALLS: dict[str, tuple[Any, ...]] = {
     "xcb_get_window_attributes": (_Cookie, _P, _U),
     "xcb_get_window_attributes_reply": (_P, _P, _Cookie, _ERROR_SLOT),
     "xcb_poll_for_event": (_P, _P),
+    "xcb_poll_for_queued_event": (_P, _P),
     "xcb_request_check": (_P, _P, _Cookie),
 }
 _SHM_CALLS: dict[str, tuple[Any, ...]] = {
@@ -203,12 +204,14 @@ class Connection:
     def poll(self) -> tuple[int, str]:
         """(batches completed, what went wrong) since the last look; never waits."""
         done, fault = 0, ""
-        while event := self._lib.xcb_poll_for_event(self._xcb):
+        event = self._lib.xcb_poll_for_event(self._xcb)  # reads whatever is there
+        while event:
             data = self._take(event, 12)
             kind = data[0] & 0x7F  # the highest bit says that another client sent it
             if kind == 0:
                 fault = f"X error {data[1]} for request {data[10]}.{data[8]}"
             done += kind == self._completion
+            event = self._lib.xcb_poll_for_queued_event(self._xcb)
         if self._lib.xcb_connection_has_error(self._xcb):
             fault = "the connection to the X server broke"
         return done, fault

@@ -18,7 +18,7 @@ MOUSE = "org.qemu.Display1.Mouse"
 
 UNSUPPORTED = "org.qemu.Display1.Error.Unsupported"
 
-PropertyHandler = Callable[[str, Any], None]
+PropertyHandler = Callable[[dict[str, Any]], None]
 
 
 def console_path(number: int) -> str:
@@ -90,7 +90,7 @@ class Console:
         return self._resizable
 
     def watch(self, handler: PropertyHandler) -> Callable[[], None]:
-        """Have `handler(name, value)` called for each change; returns the remover.
+        """Have `handler(changes)` called, names to values; returns the remover.
 
         Names are Width, Height, IsAbsolute of the mouse, Modifiers of the
         keyboard. It runs on the connection's reader, so it must not wait. Changes
@@ -99,8 +99,7 @@ class Console:
 
         def on_signal(message: Message) -> None:
             if self._is_change(message):
-                for name, value in unwrap(message.body[1]).items():
-                    handler(name, value)
+                handler(unwrap(message.body[1]))
 
         remove = self._transport.add_signal_handler(on_signal)
         sender = f"sender='{self._destination}'," if self._destination else ""

@@ -208,11 +208,13 @@ class Session:
             if len(size) == 2:
                 listener.console_resized(size["Width"], size["Height"])
 
-        def changed(name: str, value: Any) -> None:  # noqa: ANN401 - any property
-            if name == "IsAbsolute":
-                self._post(PointerKind(bool(value)))
-            elif name in ("Width", "Height"):
-                size[name] = int(value)
+        def changed(changes: dict[str, Any]) -> None:
+            if "IsAbsolute" in changes:
+                self._post(PointerKind(bool(changes["IsAbsolute"])))
+            sizes = (name for name in ("Width", "Height") if name in changes)
+            new: dict[str, int] = {name: int(changes[name]) for name in sizes}
+            if new:
+                size.update(new)  # both at once: a mixture was never the console's size
                 resized()
 
         console.watch(changed)

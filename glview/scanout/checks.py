@@ -69,9 +69,17 @@ def mappable(fd: int, end: int) -> None:
 def dmabuf_planes(
     planes: tuple[Plane, ...], backing: tuple[int, int], fourcc: int, modifier: int
 ) -> None:
-    """Check that every plane lies inside its buffer. Raises ProtocolError."""
+    """Check that every plane lies inside its buffer. Raises ProtocolError.
+
+    How much a linear buffer holds follows from its format, so that must be a
+    known one; of another layout only the driver knows.
+    """
     fmt = BY_FOURCC.get(fourcc)
     linear = modifier in (MOD_LINEAR, MOD_INVALID)
+    if fmt is None and linear:
+        known = ", ".join(fourcc_text(code) for code in BY_FOURCC)
+        what = f"unknown pixel format {fourcc_text(fourcc)} ({fourcc:#x}) of a dma-buf"
+        raise ProtocolError(what, f"glview knows {known}")
     for number, plane in enumerate(planes):
         needed = plane.offset + 1
         if fmt is not None and linear and number == 0:

@@ -48,7 +48,8 @@ class Snapshot:
     """What changed since the last look.
 
     `source` is a scanout that was not seen before, `damage` what changed of
-    the newest one, `updated` whether an update came after it was announced.
+    the newest one, `updated` whether an update came after it was announced,
+    `disabled` whether it was switched off after that.
     `replies` are serials of UpdateDMABUF calls that this look covers.
     """
 
@@ -188,6 +189,7 @@ class Mailbox:
     def _add_damage(self, rect: Rect) -> None:
         self._news.damage = rect.union(self._news.damage)
         self._news.updated = True
+        self._news.disabled = False  # Disable meant another buffer
 
     def _ring(self) -> None:
         with self.lock:
@@ -198,14 +200,17 @@ class Mailbox:
 
 
 class WakeUp:
-    """An eventfd that any thread can ring and a poll loop can wait for."""
+    """An eventfd that any thread, and a signal handler, can ring and a poll loop can wait for."""
 
     def __init__(self) -> None:
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._lock = threading.RLock()  # re-entrant: a signal may come in the middle of `close`
 
     def ring(self) -> None:
-        """Make `fd` readable."""
-        os.eventfd_write(self.fd, 1)
+        """Make `fd` readable; nothing where nobody waits any more."""
+        with self._lock:
+            if self.fd >= 0:
+                os.eventfd_write(self.fd, 1)
 
     def clear(self) -> None:
         """Make `fd` unreadable again."""
@@ -213,4 +218,7 @@ class WakeUp:
             os.eventfd_read(self.fd)
 
     def close(self) -> None:
-        os.close(self.fd)
+        """Nobody waits any more."""
+        with self._lock:
+            fd, self.fd = self.fd, -1
+            os.close(fd)

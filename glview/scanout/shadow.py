@@ -175,32 +175,34 @@ class Shadow:
 
     def _make_room(self, rect: Rect, fmt: PixelFormat) -> bool:
         """Have a picture that holds `rect`; True where it is another one than before."""
-        width, height = rect.x + rect.width, rect.y + rect.height
+        size = extent = rect.x + rect.width, rect.y + rect.height
         if self._format is fmt:
-            width, height = max(width, self._size[0]), max(height, self._size[1])
-            if (width, height) == self._size:
-                return False
-        old, old_size, old_stride = self._current, self._size, self._stride
+            extent = _union(extent, self._extent)  # what a crop has hidden is still good
+            size = _union(size, self._size)
+            if extent == self._extent:
+                grown = size != self._size
+                self._size = size
+                return grown
+        old, old_extent, old_stride = self._current, self._extent, self._stride
         keep = old is not None and self._format is fmt
-        stride = width * fmt.size
-        buffer = self._free(stride * height)
-        buffer.memory.view[:] = bytes(stride * height)
+        stride = extent[0] * fmt.size
+        buffer = self._free(stride * extent[1])
+        buffer.memory.view[:] = bytes(stride * extent[1])
         if keep and old is not None:
-            row = old_size[0] * fmt.size
-            _copy_rows(buffer.memory.view, 0, stride, old.memory.view, old_stride, row, old_size[1])
-        self._adopt(buffer, (width, height), stride, fmt)
+            row, count = old_extent[0] * fmt.size, old_extent[1]
+            _copy_rows(buffer.memory.view, 0, stride, old.memory.view, old_stride, row, count)
+        self._adopt(buffer, extent, stride, fmt)
+        self._size = size
         return True
 
     def _duplicate(self) -> None:
-        old = self._current
+        old, size = self._current, self._size
         assert old is not None
         assert self._format is not None
-        size = old.memory.size
-        copy = self._free(size)
+        copy = self._free(old.memory.size)
         copy.memory.view[:] = old.memory.view
-        extent = self._extent
-        self._adopt(copy, self._size, self._stride, self._format)
-        self._extent = extent
+        self._adopt(copy, self._extent, self._stride, self._format)
+        self._size = size
 
     def _copy_in(self, rect: Rect, pixels: memoryview, step: int) -> None:
         assert self._current is not None
@@ -209,6 +211,11 @@ class Shadow:
         start = rect.y * self._stride + rect.x * size
         row = rect.width * size
         _copy_rows(self._current.memory.view, start, self._stride, pixels, step, row, rect.height)
+
+
+def _union(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
+    """The size that holds both."""
+    return max(one[0], other[0]), max(one[1], other[1])
 
 
 def _copy_rows(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -72,9 +73,7 @@ def _bundled_library(platform: Platform) -> Path | None:
 def connection_fd(glfw: ModuleType, platform: Platform) -> int:
     """The descriptor that becomes readable when the window system has events."""
     if platform == "x11":
-        number = _xlib().XConnectionNumber
-        number.argtypes = (ctypes.c_void_p,)
-        return int(number(glfw.get_x11_display()))
+        return int(_xlib().XConnectionNumber(glfw.get_x11_display()))
     display = glfw._glfw.glfwGetWaylandDisplay
     display.restype = ctypes.c_void_p
     client = ctypes.CDLL("libwayland-client.so.0")
@@ -86,9 +85,7 @@ def has_events(glfw: ModuleType, platform: Platform) -> bool:
     """Whether Xlib holds events that it read from the descriptor along with something else."""
     if platform != "x11":
         return False
-    pending = _xlib().XPending
-    pending.argtypes = (ctypes.c_void_p,)
-    return bool(pending(glfw.get_x11_display()))
+    return bool(_xlib().XPending(glfw.get_x11_display()))
 
 
 class _WindowAttributes(ctypes.Structure):
@@ -111,10 +108,13 @@ def x11_depth(glfw: ModuleType, window: object) -> int:
 
 def x11_sync(glfw: ModuleType) -> None:
     """Wait until the X server has done what was asked on GLFW's connection so far."""
-    sync = _xlib().XSync
-    sync.argtypes = (ctypes.c_void_p, ctypes.c_int)
-    sync(glfw.get_x11_display(), 0)
+    _xlib().XSync(glfw.get_x11_display(), 0)
 
 
+@cache
 def _xlib() -> ctypes.CDLL:
-    return ctypes.CDLL("libX11.so.6")
+    library = ctypes.CDLL("libX11.so.6")
+    library.XConnectionNumber.argtypes = (ctypes.c_void_p,)
+    library.XPending.argtypes = (ctypes.c_void_p,)
+    library.XSync.argtypes = (ctypes.c_void_p, ctypes.c_int)
+    return library

@@ -166,7 +166,7 @@ class Window:
 
     def ask_size(self, width: int, height: int) -> None:
         """Ask for a framebuffer of this size; the window manager may have other ideas."""
-        if (width, height) == self.size:
+        if (width, height) == self.size == self._asked:  # else another size may be on its way
             return
         now = time.monotonic()
         self._asked, self._asked_at, self._hold_until = (width, height), now, now + _HOLD_TIME

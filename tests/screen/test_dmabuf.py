@@ -229,4 +229,4 @@ def test_an_update_after_disable_shows_again(stage: Stage) -> None:
             canvas.scribble(*canvas.all)
             assert stage.listener.update_dmabuf(*canvas.all).seconds < ANSWER
             stage.wait_shows(canvas.picture())
-        assert all(stage.watch(0.4, lambda shown: bool(shown.any())))
+        assert all(lit for _, lit in stage.watch(0.4, lambda shown: bool(shown.any())))

@@ -9,7 +9,6 @@ also starts from whatever the last one left.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,17 +31,6 @@ GUESTS = {"XR24", "AR24", "XB24", "AB24"}
 
 imports = requires("dmabuf-import")
 each_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=list(LAYOUTS))
-
-
-@pytest.fixture(scope="module", params=["es-swap", "core-swap", "es-auto"])
-def stage(
-    request: pytest.FixtureRequest, xvfb: Xvfb, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stage]:
-    """A viewer with that kind of OpenGL and of presenting, for all tests of this file in turn."""
-    gl, present = request.param.split("-")
-    folder = tmp_path_factory.mktemp("viewer")
-    with Stage(folder, xvfb, "--gl", gl, "--present", present) as stage:
-        yield stage
 
 
 def strides(layout: Layout, width: int) -> list[int]:

@@ -191,6 +191,7 @@ def test_a_file_that_grows(stage: Stage, proxy: XProxy) -> None:
         pixels = canvas.memory[::-1].reshape(SIZE[1], SIZE[0], 4)
         stage.wait_shows(XRGB.decode(pixels))
         assert proxy.counts["attach_fd"] == 3  # the probe's, and twice this one
+        assert proxy.counts["detach"] == 2
 
 
 @each_carrier
@@ -228,6 +229,22 @@ def test_a_stopped_x_server(own_stage: Stage, own_xvfb: Xvfb, carrier: Carrier) 
             assert main_turns(stage.viewer.pid) > turns + number // 2
             assert stage.viewer.rss < rss + (4 << 20)
         stage.wait_shows(canvas.picture())
+
+
+def test_a_mode_that_comes_back_while_x_is_stopped(own_stage: Stage, own_xvfb: Xvfb) -> None:
+    """The window has the old size still when it is asked for again."""
+    stage = own_stage
+    with Canvas(XRGB, *SIZE) as old, Canvas(XRGB, 200, 300) as new:
+        Mapped().show(stage.listener, old)
+        stage.wait_shows(old.picture())
+        with own_xvfb.paused():
+            Mapped().show(stage.listener, new)
+            time.sleep(0.02)  # noticed, but not yet drawn in spite of the wrong size
+            Mapped().show(stage.listener, old)
+            time.sleep(0.02)
+        stage.wait_shows(old.picture())
+        time.sleep(0.1)
+        stage.wait_shows(old.picture(), "and nothing else")
 
 
 def main_turns(pid: int) -> int:

@@ -115,9 +115,9 @@ class Stage:
         return until(look, f"glview to say {text!r}", timeout)
 
     def watch(self, seconds: float, see: Callable[[Picture], bool]) -> list[tuple[float, bool]]:
-        """Look at the window for so long: (seconds since the first look, what `see` says)."""
-        place, began, seen = self.place, time.monotonic(), []
-        while (now := time.monotonic() - began) < seconds:
+        """Look at the window for so long: monotonic times, and what `see` says of it then."""
+        place, end, seen = self.place, time.monotonic() + seconds, []
+        while (now := time.monotonic()) < end:
             seen.append((now, see(self.xvfb.region(*place))))
             time.sleep(0.001)
         return seen

@@ -189,11 +189,11 @@ def test_the_picture_s_size_is_watched(connection: BusConnection, on: Start) -> 
     """SeaBIOS goes from 640x480 to text of 720x400 once somebody looks."""
     on("deb")
     (vm,) = list_vms(connection)
-    sizes: list[tuple[str, object]] = []
+    sizes: list[dict[str, object]] = []
     changed = threading.Event()
 
-    def handler(name: str, value: object) -> None:
-        sizes.append((name, value))
+    def handler(changes: dict[str, object]) -> None:
+        sizes.append(changes)
         changed.set()
 
     console = Console(connection, vm.owner, 0)
@@ -203,7 +203,7 @@ def test_the_picture_s_size_is_watched(connection: BusConnection, on: Start) -> 
     theirs.close()
     peer = PeerConnection.over(ours)  # answers nothing of a listener, which QEMU bears
     assert changed.wait(10)
-    assert sizes[0][0] in ("Width", "Height")
+    assert sizes[0] == {"Width": 720, "Height": 400}
     peer.close()
 
 

@@ -40,6 +40,8 @@ StartQemu = Callable[..., Qemu]
 StartViewer = Callable[..., Viewer]
 
 devices = pytest.mark.parametrize("device", VGA + LINEAR)
+presents = pytest.mark.parametrize("present", ["shm", "swap"])
+"""Ways to the screen, of which a viewer by itself takes one for all tests."""
 transports = pytest.mark.parametrize(
     "transport", [pytest.param("map", marks=requires("listener-map")), "bytes"]
 )
@@ -187,11 +189,13 @@ def rectangles(width: int, height: int) -> list[tuple[int, int, int, int]]:
     ]
 
 
+@presents
 @transports
 @pytest.mark.parametrize("device", [d for d in VGA + LINEAR if d != "cirrus-vga"])
 def test_partial_updates_of_pixels(
     device: str,
     transport: str,
+    present: str,
     start_qemu: StartQemu,
     start_viewer: StartViewer,
     xvfb: Xvfb,
@@ -199,7 +203,7 @@ def test_partial_updates_of_pixels(
 ) -> None:
     """Rectangles written into a frame buffer of 32 bits; Cirrus has no such mode."""
     qemu = start_qemu(devices=[device], options=guests.typewriter(tmp_path), qtest=True)
-    viewer = watch(start_viewer, xvfb, qemu, *TRANSPORTS[transport])
+    viewer = watch(start_viewer, xvfb, qemu, "--present", present, *TRANSPORTS[transport])
     ready(qemu)
     if device in VGA:
         set_mode(qemu, "f3")
@@ -215,11 +219,13 @@ def test_partial_updates_of_pixels(
     assert_same(check(qemu, viewer), want, "what both show")
 
 
+@presents
 @transports
 @pytest.mark.parametrize("device", VGA)
 def test_mode_switches(
     device: str,
     transport: str,
+    present: str,
     start_qemu: StartQemu,
     start_viewer: StartViewer,
     xvfb: Xvfb,
@@ -227,7 +233,7 @@ def test_mode_switches(
 ) -> None:
     """Text to graphics and back, larger and smaller, 8 to 32 bits; the window follows."""
     qemu = start_qemu(devices=[device], options=guests.typewriter(tmp_path))
-    viewer = watch(start_viewer, xvfb, qemu, *TRANSPORTS[transport])
+    viewer = watch(start_viewer, xvfb, qemu, "--present", present, *TRANSPORTS[transport])
     ready(qemu)
     check(qemu, viewer)
     for key in ("f6", "f1", "f4", "f2", "f5", "f7", "f1", "f3"):

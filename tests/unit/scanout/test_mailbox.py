@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
+
+import pytest
 
 from glview.scanout.formats import XRGB8888
 from glview.scanout.geometry import Rect
-from glview.scanout.mailbox import REPLY_WITHIN, Mailbox
+from glview.scanout.mailbox import REPLY_WITHIN, Mailbox, WakeUp
 from glview.scanout.memory import Memory
 from glview.scanout.source import MapSource
 
@@ -110,3 +113,16 @@ def test_hidden_nothing_waits_for_a_draw() -> None:
     news = mailbox.take()
     assert news.replies == []
     assert news.damage == A  # drawn when the window is back
+
+
+def test_a_bell_that_nobody_hears_any_more_may_still_be_rung() -> None:
+    """A thread or a signal may come late, when the descriptor is somebody else's already."""
+    bell = WakeUp()
+    number = bell.fd
+    bell.close()
+    other = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    assert other == number
+    bell.ring()
+    with pytest.raises(BlockingIOError):
+        os.eventfd_read(other)
+    os.close(other)

@@ -1,0 +1,113 @@
+"""What cannot be shown: said in the window and on stderr, and nothing else happens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from glview.testing import hostile
+from glview.testing.pictures import fourcc
+from glview.ui import overlay
+from tests.support.blend import over
+from tests.support.canvas import Canvas
+from tests.support.carriers import Dmabuf, Sent
+from tests.support.layouts import LAYOUTS
+from tests.support.profile import requires
+from tests.support.screen import Picture
+from tests.support.stage import Stage
+from tests.support.wait import until
+
+WIDTH, HEIGHT = 640, 240
+
+BAD = {name: call for name, call in hostile.BAD_CALLS.items() if name.startswith("dmabuf")}
+
+
+@pytest.fixture
+def canvas() -> Iterator[Canvas]:
+    """The last good picture."""
+    with Canvas(LAYOUTS["x8r8g8b8"], WIDTH, HEIGHT) as canvas:
+        yield canvas
+
+
+def with_text(picture: Picture, text: str) -> Picture:
+    """The picture with that text in a box at the bottom."""
+    height, width, _ = picture.shape
+    x, y, box = overlay.layout([text], (width, height), 1, overlay.Position.BOTTOM)
+    pixels = np.frombuffer(box.pixels, np.uint8).reshape(box.height, box.width, 4)
+    return over(picture, pixels, x, y)
+
+
+def text_over(stage: Stage, since: int, *pictures: Picture) -> str:
+    """The line of stderr that one of the pictures is shown under, empty if none is.
+
+    It is one of those written after the first `since` characters.
+    """
+    stage.viewer.check_alive()
+    for line in stage.viewer.output[since:].splitlines():
+        text = line.removeprefix("glview: ")
+        if not all(stage.differs(with_text(picture, text), 1) for picture in pictures):
+            return text
+    return ""
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_dmabuf(stage: Stage, canvas: Canvas, name: str) -> None:
+    """Said, over the last good picture; answered; and the next good one is shown."""
+    Sent().show(stage.listener, canvas)
+    since = len(stage.viewer.output)
+    BAD[name](stage.listener)
+    reply = stage.listener.update_dmabuf(0, 0, 64, 64)
+    assert reply.ok
+    assert reply.seconds < 0.1
+
+    def outcome() -> str:
+        if "dma-buf" in stage.viewer.output[since:] and stage.place[2:] == (64, 64):
+            return "the driver refused it"
+        return text_over(stage, since, canvas.picture())
+
+    text = until(outcome, "a line over the picture")
+    canvas.scribble(*canvas.all)
+    Sent().show(stage.listener, canvas)
+    if "cannot be shown" in text:
+        stage.wait_shows(with_text(canvas.picture(), text), tolerance=1)
+    else:
+        stage.wait_shows(canvas.picture())
+
+
+@pytest.mark.parametrize("layout", ["r8g8b8", "b8g8r8"])
+def test_a_refused_import(stage: Stage, canvas: Canvas, layout: str) -> None:
+    """What no driver imports is said with the option of QEMU's that mends it, once."""
+    Sent().show(stage.listener, canvas)
+    below = canvas.picture(), np.zeros_like(canvas.picture())
+    with Canvas(LAYOUTS[layout], WIDTH, HEIGHT) as refused:
+        since = len(stage.viewer.output)
+        Dmabuf().show(stage.listener, refused)
+        text = until(lambda: text_over(stage, since, *below), "a line over the picture")
+        for _ in range(5):
+            Dmabuf().update(stage.listener, refused, refused.all)
+    assert "gl=off" in text
+    assert "rendernode=" in text
+    assert stage.viewer.output[since:].count(text) == 1
+    Sent().show(stage.listener, canvas)
+    stage.wait_shows(canvas.picture())
+
+
+FOREIGN = ["NV12", "YUYV", "YU12", "P010", "AB4H", "XB4H", "AB48", "AR30", "R8  ", "GR88", "R16 "]
+"""What drivers import besides the formats of a console: their buffers may be of any length."""
+
+
+@requires("dmabuf-import")
+@pytest.mark.parametrize("code", FOREIGN)
+def test_a_format_that_no_console_has(stage: Stage, canvas: Canvas, code: str) -> None:
+    """Nothing is read behind the end of a buffer that is too short for it."""
+    with hostile.memory(WIDTH * 4 * HEIGHT) as fd:
+        planes = (fd,), 0, 0, WIDTH, HEIGHT, (0,), (WIDTH * 4,), 1
+        stage.listener.scanout_dmabuf2(*planes, fourcc(code), WIDTH, HEIGHT)
+        assert stage.listener.update_dmabuf(0, 0, WIDTH, HEIGHT).ok
+        stage.listener.scanout_dmabuf(fd, WIDTH, HEIGHT * 4, WIDTH, fourcc(code))
+        assert stage.listener.update_dmabuf(0, 0, WIDTH, HEIGHT).ok
+    Sent().show(stage.listener, canvas)
+    until(lambda: stage.place[2:] == (WIDTH, HEIGHT), "the next good picture")
+    stage.viewer.check_alive()
