@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
+import sys
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -44,6 +45,8 @@ def load_glfw(platform: Platform) -> ModuleType:
         raise NoDisplayError(f"glfw cannot be loaded: {error}") from None
     glfw.ERROR_REPORTING = "ignore"
     faults = collect_faults(glfw)
+    if platform == "x11":
+        _xlib().XSetIOErrorHandler(_x11_lost)
     if not glfw.init():
         where = "WAYLAND_DISPLAY" if platform == "wayland" else "DISPLAY"
         cause = faults[-1] if faults else "no reason given"
@@ -86,6 +89,15 @@ def has_events(glfw: ModuleType, platform: Platform) -> bool:
     if platform != "x11":
         return False
     return bool(_xlib().XPending(glfw.get_x11_display()))
+
+
+def _end_without_x11(_display: int) -> int:
+    """Xlib ends the process when this returns, by exit(), which waits for drivers' threads."""
+    print("glview: the X server has gone", file=sys.stderr, flush=True)
+    os._exit(NoDisplayError.exit_code)
+
+
+_x11_lost = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(_end_without_x11)
 
 
 class _WindowAttributes(ctypes.Structure):

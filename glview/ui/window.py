@@ -11,11 +11,10 @@ from glview.gl.api import GL
 from glview.gl.egl import EGL
 from glview.ui import platform as window_system
 from glview.ui.keymap import Platform
+from glview.ui.sizing import SizeWishes
 
 Api = Literal["es", "core"]
 
-# A window manager that answers our wish for a size with another one does so within this.
-_ANSWER_TIME = 0.5
 # Drawing waits so long for a size that was asked for.
 _HOLD_TIME = 0.05
 
@@ -81,7 +80,6 @@ class Window:
         self._events = events
         self._inside = self._moved = False
         self._position: tuple[float, float] | None = None
-        self._asked_at = time.monotonic()
         self._hold_until = 0.0
         self.alpha = platform == "x11"
         self._handle, self.api = self._create(title, size, wanted)
@@ -94,7 +92,7 @@ class Window:
         self.egl = EGL(glfw.get_egl_display())
         self.gl = GL(self.egl.find, es=self.api == "es")
         self.size: tuple[int, int] = glfw.get_framebuffer_size(self._handle)
-        self._asked = size
+        self._wishes = SizeWishes(self.size, time.monotonic())
         self._listen()
         if self.size != size:
             self.ask_size(*size)
@@ -161,15 +159,14 @@ class Window:
             return
         self.size = width, height
         self._hold_until = 0.0
-        ours = self.size == self._asked or time.monotonic() < self._asked_at + _ANSWER_TIME
-        self._events.on_resized(not ours)
+        self._events.on_resized(not self._wishes.answer(self.size, time.monotonic()))
 
     def ask_size(self, width: int, height: int) -> None:
         """Ask for a framebuffer of this size; the window manager may have other ideas."""
-        if (width, height) == self.size == self._asked:  # else another size may be on its way
-            return
         now = time.monotonic()
-        self._asked, self._asked_at, self._hold_until = (width, height), now, now + _HOLD_TIME
+        if not self._wishes.ask((width, height), now):
+            return
+        self._hold_until = now + _HOLD_TIME
         across, down = self.scale
         self._glfw.set_window_size(self._handle, round(width / across), round(height / down))
 
@@ -213,7 +210,7 @@ class Window:
         silent = self._inside and self.has_events
         self._moved = False
         self._glfw.poll_events()
-        if silent and not self._moved:
+        if silent and self._inside and not self._moved:
             # GLFW on X11 drops a motion to where it warped the pointer last: to 0, 0 at first.
             self._motion(*self._glfw.get_cursor_pos(self._handle))
 

@@ -26,6 +26,7 @@ StartQemu = Callable[..., Qemu]
 StartViewer = Callable[..., Viewer]
 
 STALL = 5.0
+NO_DISPLAY = 10
 MEGABYTE = 1 << 20
 
 # QMP is answered by the same main loop that waits for a listener. On an idle machine it takes
@@ -186,6 +187,19 @@ def test_a_stopped_viewer_costs_qemu_one_second_once(
         assert slowest_answer(qemu, 2.5, ("f1", "f4")) < 1.1
         assert slowest_answer(qemu, 2.5, ("f1", "f4")) < QMP_WITHIN
     settled(qemu, viewer)
+
+
+def test_the_x_server_goes(
+    start_qemu: StartQemu, start_viewer: StartViewer, own_xvfb: Xvfb, tmp_path: Path
+) -> None:
+    """The VM goes on without a viewer; glview says why it ends."""
+    qemu = flood(start_qemu, tmp_path)
+    viewer = start_viewer(own_xvfb, "--qmp", qemu.qmp_path)
+    shown(qemu, viewer)
+    own_xvfb.kill()
+    assert viewer.wait() == NO_DISPLAY
+    assert "glview: the X server has gone" in viewer.output
+    assert slowest_answer(qemu, 0.5) < QMP_WITHIN
 
 
 @pytest.mark.long
