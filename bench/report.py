@@ -15,7 +15,7 @@ BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 IDLE_LIMIT = 0.001  # of one core
 START_LIMIT = 0.6  # seconds
-FULL_LIMIT, SQUARE_LIMIT = 4.0, 6.0  # times the floor, in latency and in CPU
+FULL_LIMIT, SQUARE_LIMIT = 1.5, 4.0  # times the floor, in latency and in CPU
 
 
 @dataclass

@@ -125,13 +125,20 @@ class App:
         if self._replies:
             times.append(now + _FENCE_POLL)
         deadline = min((t for t in times if t is not None), default=None)
-        timeout = None if deadline is None else max(0.0, (deadline - now) * 1000 + 0.5)
-        readable = {fd for fd, _ in self._poll().poll(timeout)}
+        readable = self._wait(deadline)
+        while readable == {self._view.fds()[1]} and not self._view.hear_presenter():
+            readable = self._wait(deadline)  # a frame arrived; that alone is no reason for a turn
         self._rung = self._wake.fd in readable
         if self._rung:
             self._wake.clear()
         if window is not None and window.platform == "x11":  # elsewhere GLFW has timers too
             self._look = window.fd in readable
+
+    def _wait(self, deadline: float | None) -> set[int]:
+        """The descriptors that became readable before `deadline`, in monotonic seconds."""
+        left = None if deadline is None else deadline - time.monotonic()
+        timeout = None if left is None else max(0.0, left * 1000 + 0.5)
+        return {fd for fd, _ in self._poll().poll(timeout)}
 
     def _poll(self) -> select.poll:
         """What to wait for; made anew only when it is something else."""

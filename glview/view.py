@@ -142,8 +142,7 @@ class View:
 
     def tick(self, now: float) -> None:
         """Do what is due."""
-        if self._presenter is not None and self._presenter.poll():
-            self._dirty = True
+        self.hear_presenter()
         if self._screen.tick(now):
             self._picture_changed()
         if self._notice.tick(now):
@@ -153,6 +152,12 @@ class View:
             self._settled_at = None
             if self.window is not None:
                 self._on_user_size(self.window.size, self.window.physical_size)
+
+    def hear_presenter(self) -> bool:
+        """Take in what became of earlier frames. True where there is one to draw."""
+        if self._presenter is not None and self._presenter.poll():
+            self._dirty = True
+        return self._dirty
 
     def deadlines(self) -> list[float | None]:
         """When `tick` or a draw is due; None is never."""

@@ -7,9 +7,7 @@ scaled or dimmed picture, a dma-buf, other pixel formats - is left to GL.
 
 Pacing: one batch of puts is under way at a time, and what changes meanwhile
 is put together after it. So a stopped X server is never waited for, a slow
-one is never flooded, and nobody writes into memory that it still reads. That
-a batch is done is not worth waking up for by itself: it is seen when the next
-frame is due, unless that waits for it or the memory is ours to write to.
+one is never flooded, and nobody writes into memory that it still reads.
 """
 
 from __future__ import annotations
@@ -66,10 +64,8 @@ class ShmPresenter:
         self._source: PixelSource | None = None
         self._missed: Rect | None = None
         self._unput: Rect | None = _EVERYTHING
-        self._fresh = False  # `_source` was never put: errors are likely
         self._reading = ExitStack()  # holds the source that is being put
         self._under_way = False
-        self._awaited = False  # somebody wants to know when it is done
         self._composed = False  # the latest frame is GL's
         self._swapped = False  # and perhaps not on the screen yet
 
@@ -77,11 +73,11 @@ class ShmPresenter:
 
     @property
     def fd(self) -> int | None:
-        return self._connection.fd if self._connection and self._awaited else None
+        return self._connection.fd if self._connection and self._under_way else None
 
     def poll(self) -> bool:
-        if self._connection is None:
-            return False
+        if self._connection is None or not self._under_way:
+            return False  # what else may have happened shows when the next batch does
         done, fault = self._connection.poll()
         if done:
             self._finish()
@@ -91,11 +87,10 @@ class ShmPresenter:
         return bool(fault)
 
     def ready(self) -> bool:
-        self._awaited = self._awaited or self._under_way
         return not self._under_way
 
     def _finish(self) -> None:
-        self._under_way = self._awaited = False
+        self._under_way = False
         self._reading.close()
 
     def _disconnect(self) -> None:
@@ -108,7 +103,6 @@ class ShmPresenter:
 
     def accept(self, source: Source, damage: Rect) -> None:
         if isinstance(source, PixelSource) and self._can_put(source):
-            self._fresh = self._fresh or source is not self._source
             self._source = source
             self._missed = damage.union(self._missed)
             self._unput = damage.union(self._unput)
@@ -146,8 +140,6 @@ class ShmPresenter:
         segment = self._segments.of(source)
         self._reading.enter_context(source)
         self._under_way = True
-        self._awaited = self._fresh or not source.live
-        self._fresh = False
         puts = list(_puts(source, segment, rect))
         for number, (pixels, part, at) in enumerate(puts, 1):
             connection.put(pixels, part, at, last=number == len(puts))

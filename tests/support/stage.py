@@ -105,14 +105,9 @@ class Stage:
             got = np.where(close, want, got)
         return difference(got, want)
 
-    def wait_output(self, text: str, timeout: float = 5.0) -> str:
-        """Wait until the viewer has written `text`; the latest line with it."""
-
-        def look() -> str:
-            lines = [line for line in self.viewer.output.splitlines() if text in line]
-            return lines[-1] if lines else ""
-
-        return until(look, f"glview to say {text!r}", timeout)
+    def wait_output(self, text: str, since: int = 0, timeout: float = 5.0) -> None:
+        """Wait until the viewer has written `text`, after the first `since` characters."""
+        until(lambda: text in self.viewer.output[since:], f"glview to say {text!r}", timeout)
 
     def watch(self, seconds: float, see: Callable[[Picture], bool]) -> list[tuple[float, bool]]:
         """Look at the window for so long: monotonic times, and what `see` says of it then."""
