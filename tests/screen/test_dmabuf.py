@@ -6,7 +6,7 @@ memory itself, as a GPU does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from tests.support.canvas import Canvas, Rect
 from tests.support.carriers import Dmabuf, Sent
 from tests.support.glcount import GlCount
+from tests.support.hiding import WAYS, Hide
 from tests.support.layouts import LAYOUTS, Layout
 from tests.support.profile import requires
 from tests.support.stage import Stage
@@ -146,35 +147,7 @@ def test_another_shape_of_the_same_buffer(stage: Stage) -> None:
             stage.wait_shows(canvas.picture())
 
 
-Hide = Callable[[Stage], Callable[[], None]]
-
-
-def minimised(stage: Stage) -> Callable[[], None]:
-    """By a window manager."""
-    stage.x.minimise(stage.window)
-    return lambda: stage.x.restore(stage.window)
-
-
-def unmapped(stage: Stage) -> Callable[[], None]:
-    """Away without a word."""
-    stage.x.unmap(stage.window)
-    return lambda: stage.x.map(stage.window)
-
-
-def covered(stage: Stage) -> Callable[[], None]:
-    """Behind another window."""
-    other = stage.x.cover(stage.place)
-    return lambda: stage.x.uncover(other)
-
-
-def moved_out(stage: Stage) -> Callable[[], None]:
-    """Beyond the edge of the screen."""
-    place = stage.place
-    stage.x.move(stage.window, 5000, 5000)
-    return lambda: stage.x.move(stage.window, place.x, place.y)
-
-
-@pytest.mark.parametrize("hide", [minimised, unmapped, covered, moved_out])
+@pytest.mark.parametrize("hide", WAYS)
 def test_hidden_updates_are_answered(stage: Stage, hide: Hide) -> None:
     """At once, and what changed meanwhile is there when the window is back."""
     with Canvas(LAYOUTS["x8r8g8b8"], 640, 480) as canvas, Canvas(canvas.layout, 640, 480) as other:

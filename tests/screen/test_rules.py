@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,6 +11,7 @@ from glview.testing import calls
 from glview.testing.link import encode_call
 from tests.support.canvas import Canvas
 from tests.support.carriers import Carrier, Dmabuf, Mapped, Sent
+from tests.support.hiding import WAYS, Hide
 from tests.support.layouts import LAYOUTS
 from tests.support.profile import requires
 from tests.support.screen import Picture, difference
@@ -25,8 +26,6 @@ PATIENCE = 0.5
 
 WIDTH, HEIGHT = 320, 200
 XRGB = LAYOUTS["x8r8g8b8"]
-
-Make = Callable[[], Canvas]
 
 memory = pytest.mark.parametrize("carrier", [Sent(), Mapped()], ids=["bytes", "map"])
 carriers = pytest.mark.parametrize(
@@ -192,3 +191,26 @@ def test_a_first_picture_that_stops_halfway(stage: Stage, canvas: Canvas) -> Non
         assert all(whole for _, whole in seen)
         stage.listener.send_raw(body[1000:])
         stage.wait_shows(other.picture())
+
+
+@memory
+@pytest.mark.parametrize("hide", WAYS)
+def test_what_changed_while_hidden(
+    stage: Stage, carrier: Carrier, canvas: Canvas, hide: Hide
+) -> None:
+    """It is there when the window is back, also another scanout."""
+    carrier.show(stage.listener, canvas)
+    stage.wait_shows(canvas.picture())
+    for _ in range(3):
+        show_again = hide(stage)
+        canvas.scribble(30, 30, 50, 50)
+        carrier.update(stage.listener, canvas, (30, 30, 50, 50))
+        show_again()
+        stage.wait_shows(canvas.picture())
+        show_again = hide(stage)
+        with Canvas(LAYOUTS["x8b8g8r8"], WIDTH, HEIGHT) as other:
+            carrier.show(stage.listener, other)
+            show_again()
+            stage.wait_shows(other.picture())
+        carrier.show(stage.listener, canvas)
+        stage.wait_shows(canvas.picture())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
 from types import TracebackType
@@ -13,6 +14,9 @@ from tests.support.layouts import Bytes, Layout
 from tests.support.screen import Picture
 
 Rect = tuple[int, int, int, int]
+
+_seeds = itertools.count()
+"""No canvas begins as another one ended, so that a picture left over is not taken for a new one."""
 
 
 class Canvas:
@@ -38,7 +42,7 @@ class Canvas:
         size = offset + stride * (height - 1) + (row if short else stride)
         self.fd = os.memfd_create("canvas", os.MFD_CLOEXEC)
         os.ftruncate(self.fd, size)
-        self._random = np.random.default_rng(size)
+        self._random = np.random.default_rng(next(_seeds))
         self.memory: Bytes = np.frombuffer(mmap.mmap(self.fd, size), np.uint8)
         self.memory[:] = self._random.integers(0, 256, size, np.uint8)
         self.reshape(layout, width, height, stride, offset=offset)

@@ -88,11 +88,12 @@ class XProxy:
                 for stream in (_Requests(self, client, server), _Answers(self, server, client)):
                     self._start(stream.run)
 
-    def request(self, message: bytearray) -> None:
-        """A client asks something."""
-        name = _NAMES.get(message[1]) if message[0] == self._opcode else None
-        if name is None:
-            return
+    def name(self, message: bytearray) -> str:
+        """What a request does to attached files; empty for other requests."""
+        return _NAMES.get(message[1], "") if message[0] == self._opcode else ""
+
+    def request(self, name: str, message: bytearray) -> None:
+        """A client that attaches files asks something of that name."""
         with self._lock:
             if name == "put" and self.spoil:
                 self.spoil = False
@@ -157,6 +158,8 @@ class _Stream:
 
 
 class _Requests(_Stream):
+    _attaches = False
+
     def _size(self, head: bytearray) -> int:
         if len(head) < (4 if self._set_up else 12):
             return 0
@@ -169,7 +172,10 @@ class _Requests(_Stream):
         return 4 * int(size)
 
     def _see(self, message: bytearray) -> None:
-        self._proxy.request(message)
+        name = self._proxy.name(message)
+        self._attaches = self._attaches or name == "attach_fd"
+        if name and self._attaches:  # others, Mesa among them, have segments of another kind
+            self._proxy.request(name, message)
 
 
 class _Answers(_Stream):

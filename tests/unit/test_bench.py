@@ -69,16 +69,16 @@ class TestFigures:
 
 class TestLimits:
     def test_within(self) -> None:
-        rows = [update(FLOOR, 1, 1), update(GLVIEW, 4, 4)]
-        rows += [update(FLOOR, 1, 1, "64x64"), update(GLVIEW, 6, 6, "64x64")]
+        rows = [update(FLOOR, 1, 1), update(GLVIEW, 1.5, 1.5)]
+        rows += [update(FLOOR, 1, 1, "64x64"), update(GLVIEW, 4, 4, "64x64")]
         assert report.failures(result(*rows, lives=(life(), life(0.6, 0.001)))) == []
 
     @pytest.mark.parametrize(
         ("row", "words"),
         [
-            (update(GLVIEW, 4.1, 1), "full: latency 4.10 x floor, limit 4 x"),
-            (update(GLVIEW, 1, 4.1), "full: CPU 4.10 x floor"),
-            (update(GLVIEW, 6.1, 1, "64x64"), "64x64: latency 6.10 x floor, limit 6 x"),
+            (update(GLVIEW, 1.6, 1), "full: latency 1.60 x floor, limit 1.5 x"),
+            (update(GLVIEW, 1, 1.6), "full: CPU 1.60 x floor"),
+            (update(GLVIEW, 4.1, 1, "64x64"), "64x64: latency 4.10 x floor, limit 4 x"),
             (update(GLVIEW, 1, 1, lost=1), "1 updates not shown"),
         ],
     )

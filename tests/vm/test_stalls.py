@@ -203,6 +203,7 @@ def test_the_x_server_goes(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 @requires("listener-release")
 def test_200_viewers_killed(
     start_qemu: StartQemu, start_viewer: StartViewer, own_xvfb: Xvfb, tmp_path: Path
