@@ -94,6 +94,19 @@ def test_an_update_cancels_disable(stage: Stage, carrier: Carrier, canvas: Canva
 
 
 @carriers
+def test_an_update_right_behind_disable(stage: Stage, carrier: Carrier, canvas: Canvas) -> None:
+    """As with blobs at every page flip: both may be looked at together, and the last one counts."""
+    carrier.show(stage.listener, canvas)
+    stage.wait_shows(canvas.picture())
+    for _ in range(10):
+        stage.listener.disable()
+        canvas.scribble(0, 0, 1, 1)
+        carrier.update(stage.listener, canvas, (0, 0, 1, 1))
+    assert all(is_lit for _, is_lit in stage.watch(2 * BLANK_AFTER, lit))
+    stage.wait_shows(canvas.picture())
+
+
+@carriers
 def test_a_scanout_cancels_disable(stage: Stage, carrier: Carrier, canvas: Canvas) -> None:
     """The guest took another buffer."""
     carrier.show(stage.listener, canvas)
