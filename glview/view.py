@@ -62,6 +62,8 @@ class View:
         self._screen = Screen()
         self._sprite = Sprite()
         self._notice = Notice()
+        self._off = Notice()
+        self._off.show("The guest has switched its display off.")
         self._name = "glview"
         self._light = 1.0
         self._live = False
@@ -233,7 +235,10 @@ class View:
         if scene.place is not None and self._guest != (0, 0):
             host = self.controls.pointer if self.controls.absolute else None
             scene.sprite = self._sprite.placed(scene.place, self._guest, host)
-        scene.text = self._notice.placed(self.window.size, self.window.scale[0])
+        said = self._notice.placed(self.window.size, self.window.scale[0])
+        if said is None and self._screen.blank:
+            said = self._off.placed(self.window.size, self.window.scale[0])
+        scene.text = said
         self._choose_pointer()
         return scene
 
