@@ -250,8 +250,12 @@ class Window:
             "locked": glfw.CURSOR_DISABLED,
         }[mode]
         glfw.set_input_mode(self._handle, glfw.CURSOR, value)
-        if mode == "locked" and glfw.raw_mouse_motion_supported():
-            glfw.set_input_mode(self._handle, glfw.RAW_MOUSE_MOTION, True)
+        if mode == "locked":
+            if glfw.raw_mouse_motion_supported():
+                glfw.set_input_mode(self._handle, glfw.RAW_MOUSE_MOTION, True)
+            # What follows are differences to this; Wayland may not have told a place yet.
+            self._position = glfw.get_cursor_pos(self._handle)
+            self._events.on_motion(*self._position)
 
     def close(self) -> None:
         """Destroy the window and its context."""
