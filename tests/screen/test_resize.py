@@ -65,16 +65,19 @@ def test_the_user_s_size_is_asked_for_once_it_settles(start_stage: StartStage) -
     stage = start_stage()
     show(stage, 320, 200)
     time.sleep(2 * SETTLED)
-    for width in range(400, 480, 10):
-        resize(stage, width, 300)
+    resize(stage, 390, 300)
     until(lambda: asked(stage), "SetUIInfo")
+    for width in (400, 410, 420, 470):
+        resize(stage, width, 300)
+        time.sleep(SETTLED / 3)
+    until(lambda: len(asked(stage)) > 1, "SetUIInfo")
     time.sleep(2 * SETTLED)
-    assert asked(stage) == [(470, 300)]
+    assert asked(stage) == [(390, 300), (470, 300)]
     with Canvas(XRGB, 100, 100) as canvas:  # from now on the window stays as the user has it
         Sent().show(stage.listener, canvas)
         time.sleep(SETTLED)
     assert stage.place[2:] == (470, 300)
-    assert asked(stage) == [(470, 300)]
+    assert asked(stage) == [(390, 300), (470, 300)]
 
 
 @pytest.mark.parametrize("args", [("--no-resize",), ()], ids=["no-resize", "unsupported"])
