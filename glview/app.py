@@ -185,6 +185,10 @@ class App:
             case events.Gone():
                 log.warning("the VM has gone; waiting for it to come back %s", event.reason)
                 self._disconnected("The VM has gone. Waiting for it to come back.")
+            case events.BusLost():
+                log.warning("the message bus has gone; the picture stays, input is lost")
+                self._view.tell("The message bus has gone: the VM gets no keys and no pointer.")
+                self._view.controls.disconnect()
             case events.Replaced():
                 log.warning("another viewer has taken over the VM's display")
                 self._disconnected("Another viewer has taken over this VM's display.")

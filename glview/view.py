@@ -97,6 +97,11 @@ class View:
         self._notice.show(text)
         self._dirty = True
 
+    def tell(self, text: str) -> None:
+        """Show a line of text until something else is to be said."""
+        self._notice.show(text)
+        self._dirty = True
+
     def take(self, news: Snapshot) -> None:
         """Take in what came from the listener."""
         now = time.monotonic()

@@ -69,6 +69,11 @@ class Gone:
 
 
 @dataclass(slots=True)
+class BusLost:
+    """The message bus went away: the picture goes on, input and the rest do not."""
+
+
+@dataclass(slots=True)
 class Replaced:
     """Another viewer took the one place that QEMU has peer to peer."""
 
@@ -80,7 +85,7 @@ class Ended:
     error: GlviewError | None
 
 
-Event = Connected | InputReady | PointerKind | Waiting | Gone | Replaced | Ended
+Event = Connected | InputReady | PointerKind | Waiting | Gone | BusLost | Replaced | Ended
 
 
 class Session:
@@ -241,7 +246,7 @@ class Session:
             elif what == "listener lost":
                 return str(details[0])
             else:
-                log.warning("the message bus has gone; the picture stays, input is lost")
+                self._post(BusLost())
 
     def _lost_peer(
         self, what: str, details: list[Any], inbox: queue.SimpleQueue[tuple[Any, ...]]

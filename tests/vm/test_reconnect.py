@@ -118,6 +118,21 @@ def test_waiting_ends_by_a_signal(xvfb: Xvfb, bus: Bus, start_viewer: StartViewe
         assert viewer.wait() == 0
 
 
+def test_a_bus_that_goes_leaves_the_picture_and_says_so(
+    bus: Bus, start_qemu: StartQemu, start_viewer: StartViewer, xvfb: Xvfb, tmp_path: Path
+) -> None:
+    qemu = splash_vm(start_qemu, tmp_path, display=on_bus(bus.address))
+    viewer = start_viewer(xvfb, "--address", bus.address, "--wait")
+    viewer.wait_shows(PICTURE, timeout=20.0)
+    bus.kill()
+    until(lambda: "the message bus has gone" in viewer.output, "glview to notice")
+    until(lambda: has_text(viewer, PICTURE), "it to be said in the window")
+    upper = PICTURE.shape[0] // 2
+    assert (viewer.picture()[:upper] == PICTURE[:upper]).all()
+    qemu.send_keys("esc")  # the listener's socket is its own; text comes, if not its size
+    until(lambda: (viewer.picture()[:100, :100] != PICTURE[:100, :100]).any(), "an update")
+
+
 def test_two_viewers_peer_to_peer_do_not_evict_each_other_in_turn(
     start_qemu: StartQemu,
     start_viewer: StartViewer,
