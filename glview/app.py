@@ -66,6 +66,7 @@ class App:
         platform = window_system.choose()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop())
+        signal.set_wakeup_fd(self._wake.signal_fd, warn_on_full_buffer=False)
         self._session.start()
         glfw = window_system.load_glfw(platform)
         self._view = View(
@@ -83,6 +84,7 @@ class App:
             self._view.close()
             self._session.close()
             glfw.terminate()
+            signal.set_wakeup_fd(-1)
             self._wake.close()
         if self._error is not None:
             raise self._error
@@ -194,7 +196,8 @@ class App:
                 self._disconnected("Another viewer has taken over this VM's display.")
             case events.Ended():
                 self._error = event.error
-                self._done = event.error is not None or self._view.window is None
+                if event.error is not None or self._view.window is None:
+                    self._done = True
 
     def _connected(self, link: events.Connected) -> None:
         log.info(

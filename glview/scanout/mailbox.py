@@ -201,25 +201,32 @@ class Mailbox:
 
 
 class WakeUp:
-    """An eventfd that any thread, and a signal handler, can ring and a poll loop can wait for."""
+    """A pipe that any thread, and a signal handler, can ring and a poll loop can wait for.
+
+    `fd` is what to poll. `signal_fd` is for `signal.set_wakeup_fd`, which
+    wakes a loop that was just about to wait when the signal came.
+    """
 
     def __init__(self) -> None:
-        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.fd, self.signal_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._lock = threading.RLock()  # re-entrant: a signal may come in the middle of `close`
 
     def ring(self) -> None:
         """Make `fd` readable; nothing where nobody waits any more."""
-        with self._lock:
+        with self._lock, contextlib.suppress(BlockingIOError):  # full: it rings already
             if self.fd >= 0:
-                os.eventfd_write(self.fd, 1)
+                os.write(self.signal_fd, b"!")
 
     def clear(self) -> None:
         """Make `fd` unreadable again."""
         with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self.fd)
+            while len(os.read(self.fd, 4096)) == 4096:
+                pass
 
     def close(self) -> None:
         """Nobody waits any more."""
         with self._lock:
-            fd, self.fd = self.fd, -1
-            os.close(fd)
+            fds = self.fd, self.signal_fd
+            self.fd = self.signal_fd = -1
+            for fd in fds:
+                os.close(fd)

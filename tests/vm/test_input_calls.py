@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from glview.dbus.peer import PeerConnection
+from glview.errors import CallError
 from glview.qemu.input import MOUSE, InputCalls
 from glview.qemu.qmp import hand_over
 from tests.support.bus import Bus
@@ -67,10 +68,14 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     ):
         connection = PeerConnection.to_bus(bus.address)
         name = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
-        (owner,) = until(
-            lambda: connection.call(*name, "ListQueuedOwners", "s", ("org.qemu",))[0],
-            "QEMU on the bus",
-        )
+
+        def owners() -> list[str]:
+            try:
+                return list(connection.call(*name, "ListQueuedOwners", "s", ("org.qemu",))[0])
+            except CallError:  # nobody has had that name yet
+                return []
+
+        (owner,) = until(owners, "QEMU on the bus")
         yield Rig(qemu, connection, owner)
         connection.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import time
 
 import pytest
@@ -118,11 +119,24 @@ def test_hidden_nothing_waits_for_a_draw() -> None:
 def test_a_bell_that_nobody_hears_any_more_may_still_be_rung() -> None:
     """A thread or a signal may come late, when the descriptor is somebody else's already."""
     bell = WakeUp()
-    number = bell.fd
+    number = bell.signal_fd
     bell.close()
-    other = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-    assert other == number
+    reader, writer = os.pipe2(os.O_NONBLOCK)
+    os.dup2(writer, number)
     bell.ring()
     with pytest.raises(BlockingIOError):
-        os.eventfd_read(other)
-    os.close(other)
+        os.read(reader, 1)
+    for fd in {reader, writer, number}:
+        os.close(fd)
+
+
+def test_a_bell_rings_until_it_is_cleared_however_often_it_was_rung() -> None:
+    bell = WakeUp()
+    for _ in range(100_000):  # more than a pipe holds
+        bell.ring()
+    assert select.select([bell.fd], [], [], 0)[0]
+    bell.clear()
+    assert not select.select([bell.fd], [], [], 0)[0]
+    bell.ring()
+    assert select.select([bell.fd], [], [], 0)[0]
+    bell.close()
