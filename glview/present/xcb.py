@@ -13,7 +13,7 @@ import socket
 import struct
 from typing import Any, NamedTuple
 
-from glview.errors import NoGraphicsError
+from glview.errors import NoDisplayError, NoGraphicsError
 
 _Z_PIXMAP = 2
 _LSB_FIRST = 0
@@ -202,7 +202,10 @@ class Connection:
     # -- answers -----------------------------------------------------------
 
     def poll(self) -> tuple[int, str]:
-        """(batches completed, what went wrong) since the last look; never waits."""
+        """(batches completed, what went wrong) since the last look; never waits.
+
+        Raises NoDisplayError where the connection broke.
+        """
         done, fault = 0, ""
         event = self._lib.xcb_poll_for_event(self._xcb)  # reads whatever is there
         while event:
@@ -213,7 +216,7 @@ class Connection:
             done += kind == self._completion
             event = self._lib.xcb_poll_for_queued_event(self._xcb)
         if self._lib.xcb_connection_has_error(self._xcb):
-            fault = "the connection to the X server broke"
+            raise NoDisplayError("the X server has gone")
         return done, fault
 
     def close(self) -> None:

@@ -226,6 +226,9 @@ class Window:
 
     def swap(self) -> None:
         """Show what was drawn."""
+        if self.platform == "x11":
+            # Software Mesa spins for ever on a connection that broke; Xlib notices it here.
+            window_system.has_events(self._glfw, self.platform)
         self._glfw.swap_buffers(self._handle)
 
     @property
