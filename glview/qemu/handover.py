@@ -9,8 +9,10 @@ import socket
 from collections.abc import AsyncIterator
 
 from qemu.qmp import ConnectError, ExecuteError, QMPClient, QMPError
+from qemu.qmp.qmp_client import NegotiationError
 
 from glview.errors import QmpError
+from glview.qemu.qmp import NegotiationBrokenError
 
 COMMAND_TIMEOUT = 5.0
 """Seconds that QEMU has for both commands."""
@@ -72,6 +74,8 @@ async def _session(monitor: socket.socket, timeout: float | None) -> AsyncIterat
 
 
 def _greeting_error(error: ConnectError) -> QmpError:
+    if isinstance(error.__cause__, NegotiationError):
+        return NegotiationBrokenError("QEMU did not agree to a QMP session", "try again")
     if isinstance(error.__cause__, (EOFError, OSError)):
         return QmpError("the connection was closed before any QMP greeting")
     return QmpError(

@@ -25,17 +25,33 @@ _CONNECT_ERRORS = {
 }
 
 
+class NegotiationBrokenError(QmpError):
+    """Something came in place of QEMU's answer; another attempt will do better.
+
+    QEMU counts a client as ready before it answers it, so that an event may get
+    in between (monitor/qmp.c), which the library does not expect.
+    """
+
+
+_ATTEMPTS = 5
+
+
 def hand_over(path: str, timeout: float = GREETING_TIMEOUT) -> socket.socket:
     """Give QEMU a display connection through the QMP socket at `path`.
 
     Returns our end, on which D-Bus authentication has not begun. When this
     returns, the QMP socket is free for others again. Raises `QmpError`.
     """
-    monitor = _connect(path, timeout)
-    try:
-        return hand_over_fd(monitor, timeout)
-    except QmpError as error:
-        raise QmpError(f"{path}: {error.args[0]}", error.hint) from error
+    for attempt in range(1, _ATTEMPTS + 1):
+        monitor = _connect(path, timeout)
+        try:
+            return hand_over_fd(monitor, timeout)
+        except NegotiationBrokenError as error:
+            if attempt == _ATTEMPTS:
+                raise QmpError(f"{path}: {error.args[0]}", error.hint) from error
+        except QmpError as error:
+            raise QmpError(f"{path}: {error.args[0]}", error.hint) from error
+    raise AssertionError("the last attempt returns or raises")
 
 
 def hand_over_fd(monitor: socket.socket, timeout: float | None = GREETING_TIMEOUT) -> socket.socket:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from glview.errors import QmpError
-from glview.qemu.qmp import hand_over, hand_over_fd
+from glview.qemu.qmp import _ATTEMPTS, hand_over, hand_over_fd
 
 GREETING = b'{"QMP": {"version": {"qemu": {"major": 7}}, "capabilities": []}}\r\n'
 
@@ -101,6 +101,30 @@ def test_a_human_monitor(serve: Serve, caplog: pytest.LogCaptureFixture) -> None
     with pytest.raises(QmpError, match=r"does not speak QMP.*human monitor"):
         hand_over(serve(talk))
     assert caplog.records == [], "the library logs what we raise"
+
+
+EVENT = b'{"event": "RESET", "data": {"guest": true}, "timestamp": {"seconds": 1}}\r\n'
+
+
+def test_an_event_in_place_of_an_answer_is_no_refusal(serve: Serve) -> None:
+    """QEMU may send one between taking a client and answering it: glview tries again."""
+
+    clients = 0
+
+    def disturbed(client: socket.socket) -> None:
+        nonlocal clients
+        clients += 1
+        client.sendall(GREETING)
+        client.recv(4096)
+        client.sendall(EVENT + b'{"return": {}}\r\n')
+        until_hung_up(client)
+
+    for _ in range(_ATTEMPTS - 1):
+        serve(disturbed)
+    path = serve(disturbed)
+    with pytest.raises(QmpError, match="did not agree to a QMP session"):
+        hand_over(path)
+    assert clients == _ATTEMPTS
 
 
 def test_hang_up_before_the_greeting(serve: Serve) -> None:
