@@ -16,7 +16,6 @@ from glview.errors import NoGraphicsError
 
 TEXTURE_2D = 0x0DE1
 TEXTURE_EXTERNAL_OES = 0x8D65
-TEXTURE0 = 0x84C0
 TEXTURE_MAG_FILTER = 0x2800
 TEXTURE_MIN_FILTER = 0x2801
 TEXTURE_WRAP_S = 0x2802
@@ -33,14 +32,10 @@ RED, GREEN, BLUE, ALPHA = 0x1903, 0x1904, 0x1905, 0x1906
 RGBA, BGRA = 0x1908, 0x80E1
 RGBA8, BGRA8 = 0x8058, 0x93A1
 UNSIGNED_BYTE = 0x1401
-FLOAT = 0x1406
 UNPACK_ROW_LENGTH = 0x0CF2
 UNPACK_ALIGNMENT = 0x0CF5
-PACK_ALIGNMENT = 0x0D05
 MAX_TEXTURE_SIZE = 0x0D33
 READ_FRAMEBUFFER = 0x8CA8
-DRAW_FRAMEBUFFER = 0x8CA9
-FRAMEBUFFER = 0x8D40
 COLOR_ATTACHMENT0 = 0x8CE0
 FRAMEBUFFER_COMPLETE = 0x8CD5
 COLOR_BUFFER_BIT = 0x4000
@@ -57,8 +52,6 @@ _UP = ctypes.POINTER(ctypes.c_uint)
 _IP = ctypes.POINTER(ctypes.c_int)
 
 _CALLS: dict[str, tuple[Any, ...]] = {  # name: (result, arguments...)
-    "ActiveTexture": (None, _U),
-    "AttachShader": (None, _U, _U),
     "BindFramebuffer": (None, _U, _U),
     "BindTexture": (None, _U, _U),
     "BindVertexArray": (None, _U),

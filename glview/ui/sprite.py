@@ -29,11 +29,6 @@ class Sprite:
         self._pointer = Pointer(0, 0, False)
 
     @property
-    def defined(self) -> bool:
-        """Whether the device has a pointer of its own at all."""
-        return self._cursor is not None
-
-    @property
     def visible(self) -> bool:
         """Whether the guest shows its pointer."""
         return self._cursor is not None and self._pointer.visible
