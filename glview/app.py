@@ -15,6 +15,7 @@ from glview.qemu import session as events
 from glview.qemu.session import Session
 from glview.qemu.ways import Way
 from glview.scanout.mailbox import WakeUp
+from glview.scanout.source import DmabufSource
 from glview.ui import platform as window_system
 from glview.ui.window import Api
 from glview.view import View
@@ -76,6 +77,7 @@ class App:
             self._settings.present,
             self._hidden,
             self._user_resized,
+            self._refused,
         )
         try:
             while not (self._done or self._view.closed):
@@ -223,3 +225,10 @@ class App:
     def _user_resized(self, size: tuple[int, int], millimetres: tuple[int, int]) -> None:
         if self._settings.resize_guest:
             self._session.ask_guest_size(*size, millimetres)
+
+    def _refused(self, source: DmabufSource) -> bool:
+        """A dma-buf cannot be imported; whether it is copied by the CPU then."""
+        if self._link is None or not self._link.listener.copy_instead(source, self._replies):
+            return False
+        self._replies = []  # answered once it has been copied
+        return True

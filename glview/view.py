@@ -36,7 +36,8 @@ class View:
 
     `closed` is set when the user closes it. `on_hidden` tells when nothing is
     drawn any more, or again; `on_user_size(size, millimetres)` a size that the
-    user gave the window, once it has settled.
+    user gave the window, once it has settled; `on_refused(source)` a dma-buf that
+    cannot be imported, which is the callee's if that says that it will be copied.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class View:
         present: Choice,
         on_hidden: Callable[[bool], None],
         on_user_size: Callable[[tuple[int, int], tuple[int, int]], None],
+        on_refused: Callable[[DmabufSource], bool],
     ) -> None:
         self._glfw = glfw
         self._platform: Platform = platform
@@ -54,6 +56,7 @@ class View:
         self._present: Choice = present
         self._on_hidden = on_hidden
         self._on_user_size = on_user_size
+        self._on_refused = on_refused
         self.closed = False
         self.hidden = False
         self.window: Window | None = None
@@ -74,6 +77,7 @@ class View:
         self._place = Rect(0, 0, 0, 0)
         self._dirty = False
         self._refused: Source | None = None
+        self._told_copied = False
 
     # -- what there is to see ----------------------------------------------
 
@@ -224,15 +228,26 @@ class View:
             return  # said already; trying again would not help
         try:
             self._presenter.accept(source, damage)
-            if self._refused is not None:
-                self._refused = None
+            if self._refused is not None and self._notice.deadline is None:
                 self._notice.clear()
+            self._refused = None
         except NoGraphicsError as error:
-            log.error("%s", error)
             self._refused = source
-            self._notice.show(str(error))
+            self._say_refused(source, error)
         if isinstance(source, DmabufSource):
             source.close()  # the driver holds the buffer by itself now
+
+    def _say_refused(self, source: Source, error: NoGraphicsError) -> None:
+        text = str(error)
+        if not isinstance(source, DmabufSource) or not self._on_refused(source):
+            log.error("%s", text)
+            self._notice.show(text)
+            return
+        log.warning("the picture is copied by the CPU: %s", text)
+        if not self._told_copied:  # once: the picture itself is fine
+            self._told_copied = True
+            text = f"The picture is copied by the CPU, which is slower: {text}"
+            self._notice.show(text, until=time.monotonic() + PROBLEM_SHOWN)
 
     def _scene(self) -> Scene:
         assert self.window is not None

@@ -21,6 +21,7 @@ from glview.errors import CallError, GlviewError, ProtocolError
 from glview.qemu.framing import Call, Framing
 from glview.qemu.picture import PictureCalls
 from glview.scanout.mailbox import Mailbox
+from glview.scanout.source import DmabufSource
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,8 @@ class Listener:
         self._sock = sock
         self._framing = Framing(sock)
         self._offers = [UNIX_MAP, UNIX_DMABUF2] if offer_map else [UNIX_DMABUF2]
-        self._picture = PictureCalls(self._framing, mailbox)
+        self._picture = PictureCalls(self._framing, mailbox, self.answer)
+        self._replies = mailbox.replies, self._picture.copier.replies
         self._on_closed = on_closed
         self._complaints: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
@@ -78,8 +80,13 @@ class Listener:
 
     def answer(self, serials: list[int]) -> None:
         """Answer UpdateDMABUF calls whose buffer is no longer read. Any thread; never waits."""
-        for serial in self.mailbox.claim(serials):
-            self._framing.reply(serial)
+        for replies in self._replies:
+            for serial in replies.claim(serials):
+                self._framing.reply(serial)
+
+    def copy_instead(self, source: DmabufSource, serials: list[int]) -> bool:
+        """See `PictureCalls.copy_instead`."""
+        return self._picture.copy_instead(source, serials)
 
     def console_resized(self, width: int, height: int) -> None:
         """The console's size as its properties tell it: the only sign that it shrank."""
@@ -125,15 +132,16 @@ class Listener:
     def _await_call(self) -> None:
         """Wait for the next message, doing what falls due meanwhile."""
         while True:
-            times = self.mailbox.next_reply_deadline(), self._picture.settle_at
+            times = self._picture.settle_at, *(replies.deadline() for replies in self._replies)
             deadline = min((t for t in times if t is not None), default=None)
             if deadline is None:
                 self._framing.wait(None)
                 return
             now = time.monotonic()
             if now >= deadline:
-                for serial in self.mailbox.pop_overdue(now):
-                    self._framing.reply(serial)
+                for replies in self._replies:
+                    for serial in replies.pop_overdue(now):
+                        self._framing.reply(serial)
                 self._picture.settle(now)
             elif self._framing.wait(deadline - now):
                 return

@@ -10,11 +10,13 @@ import os
 import struct
 import threading
 import time
+from collections.abc import Callable
 
 from glview.dbus import wire
 from glview.errors import ProtocolError
 from glview.qemu.framing import Call, Framing
 from glview.scanout import checks
+from glview.scanout.copier import Copier, copyable
 from glview.scanout.geometry import Rect
 from glview.scanout.mailbox import Cursor, Mailbox, Pointer
 from glview.scanout.memory import Memory
@@ -40,14 +42,22 @@ SETTLE_AFTER = 0.1
 
 
 class PictureCalls:
-    """Decodes the calls of one listener and puts the outcome into the mailbox."""
+    """Decodes the calls of one listener and puts the outcome into the mailbox.
 
-    def __init__(self, framing: Framing, mailbox: Mailbox) -> None:
+    `copier` copies the dma-bufs that the main thread could not import;
+    `answer` is what it calls with the UpdateDMABUF calls that it is through with.
+    """
+
+    def __init__(
+        self, framing: Framing, mailbox: Mailbox, answer: Callable[[list[int]], None]
+    ) -> None:
         self._framing = framing
         self._mailbox = mailbox
         self._shadow = Shadow(mailbox)
         self._size = (0, 0)  # of the newest map or dma-buf scanout
-        self._dmabuf = False
+        self._dmabuf: DmabufSource | None = None  # the newest scanout, if it is one
+        self.copier = Copier(mailbox, answer)
+        self._refused: set[tuple[int, int]] = set()  # fourcc and modifier that are copied
         self._scratch = bytearray()
         self._console: tuple[int, int] | None = None
         self.settle_at: float | None = None  # when `settle` has something to do
@@ -99,6 +109,7 @@ class PictureCalls:
         """Let go of the pictures' memory."""
         with self._guard:
             self._shadow.forget()
+            self.copier.close()
 
     def _unpack(self, call: Call, layout: dict[bool, struct.Struct]) -> tuple[int, ...]:
         fields = layout[call.big_endian]
@@ -118,7 +129,7 @@ class PictureCalls:
         with self._guard:
             self._shadow.commit(width, height, stride, fmt)
             self._settle_later()
-        self._dmabuf = False
+            self._no_dmabuf()
 
     def _update(self, call: Call) -> None:
         x, y, width, height, stride, code, length = self._unpack(call, _UPDATE)
@@ -135,7 +146,7 @@ class PictureCalls:
         with self._guard:
             self._shadow.patch(rect, fmt, pixels, stride)
             self._settle_later()
-        self._dmabuf = False
+            self._no_dmabuf()
 
     # -- shared memory -----------------------------------------------------
 
@@ -152,9 +163,9 @@ class PictureCalls:
         memory = Memory(size, fd, offset)
         self._framing.reply(call.serial)
         self._size = width, height
-        self._dmabuf = False
         with self._guard:
             self._shadow.forget()
+            self._no_dmabuf()
         source = MapSource(memory, width, height, stride, fmt)
         self._mailbox.put_source(source, Rect(0, 0, width, height), updated=False)
 
@@ -201,11 +212,36 @@ class PictureCalls:
             source.close()
             raise
         self._size = source.width, source.height
-        self._dmabuf = True
         with self._guard:
             self._shadow.forget()
+            self._dmabuf = source
+            if (source.fourcc, source.modifier) in self._refused:
+                self.copier.show(source, [])
+                return
+            self.copier.forget()
         damage = Rect(0, 0, source.width, source.height)
         self._mailbox.put_source(source, damage, updated=False)
+
+    def copy_instead(self, source: DmabufSource, serials: list[int]) -> bool:
+        """Copy this one, which cannot be imported, and all that are like it. Any thread.
+
+        Takes over the source and the calls that wait for it. False where it
+        cannot be copied either, and all stays with the caller.
+        """
+        if not copyable(source):
+            return False
+        with source, self._guard:
+            if source is self._dmabuf:
+                try:
+                    self.copier.show(source, serials)
+                except OSError:
+                    return False
+            self._refused.add((source.fourcc, source.modifier))
+        return True
+
+    def _no_dmabuf(self) -> None:
+        self._dmabuf = None
+        self.copier.forget()
 
     @staticmethod
     def _check_dmabuf(source: DmabufSource) -> None:
@@ -218,7 +254,12 @@ class PictureCalls:
 
     def _update_dmabuf(self, call: Call) -> None:
         rect = self._clip(self._unpack(call, _RECT))
-        if not (self._dmabuf and self._mailbox.put_update(rect, call.serial)):
+        with self._guard:  # it may be handed to the copier just now
+            if self.copier.active:
+                self.copier.want(rect, call.serial)
+                return
+            waits = self._dmabuf is not None and self._mailbox.put_update(rect, call.serial)
+        if not waits:
             self._framing.reply(call.serial)
 
     def _disable(self, _call: Call) -> None:

@@ -11,17 +11,12 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from glview.scanout.geometry import Rect
+from glview.scanout.replies import Replies
 from glview.scanout.source import Source
-
-# QEMU waits 1000 ms for the answer to UpdateDMABUF with the guest's GPU stopped.
-# It has it within 100 ms: what is missing here is for waking up.
-REPLY_WITHIN = 0.09
 
 
 @dataclass(slots=True, frozen=True)
@@ -65,16 +60,18 @@ class Snapshot:
 
 
 class Mailbox:
-    """See the module. `wake` is called, at most once per look, when something is in it."""
+    """See the module. `wake` is called, at most once per look, when something is in it.
+
+    `replies` are the calls that wait for the main thread to read the buffer.
+    """
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self.lock = threading.Lock()
         self._wake = wake
         self._awake = False
         self._news = Snapshot()
-        self._replies: deque[tuple[int, float]] = deque()
+        self.replies = Replies()
         self._hidden = False
-        self.late_replies = 0
 
     # -- listener thread ---------------------------------------------------
 
@@ -106,12 +103,12 @@ class Mailbox:
         """Like `put_damage`, for UpdateDMABUF, which must be answered.
 
         Returns False where nothing will be drawn: then the caller answers
-        at once. Else the main thread does, or the caller after REPLY_WITHIN.
+        at once. Else the main thread does, or the caller when it is overdue.
         """
         with self.lock:
             self._add_damage(rect)
             if not self._hidden:
-                self._replies.append((serial, time.monotonic() + REPLY_WITHIN))
+                self.replies.add(serial)
             hidden = self._hidden
         self._ring()
         return not hidden
@@ -140,39 +137,15 @@ class Mailbox:
             self._news.problem = text
         self._ring()
 
-    def next_reply_deadline(self) -> float | None:
-        """When the oldest unanswered UpdateDMABUF must be answered (monotonic seconds)."""
-        with self.lock:
-            return self._replies[0][1] if self._replies else None
-
-    def pop_overdue(self, now: float) -> list[int]:
-        """Serials whose time is up. The main thread will not see them again."""
-        overdue = []
-        with self.lock:
-            while self._replies and self._replies[0][1] <= now:
-                overdue.append(self._replies.popleft()[0])
-            self.late_replies += len(overdue)
-        return overdue
-
     # -- main thread -------------------------------------------------------
 
     def take(self) -> Snapshot:
         """Everything new; ownership of `source` goes with it."""
         with self.lock:
             news, self._news = self._news, Snapshot()
-            news.replies = [serial for serial, _ in self._replies]
+            news.replies = self.replies.waiting()
             self._awake = False
         return news
-
-    def claim(self, serials: list[int]) -> list[int]:
-        """Of these replies, those which nobody has sent yet; the caller sends them now."""
-        if not serials:
-            return []
-        wanted = set(serials)
-        with self.lock:
-            mine = [serial for serial, _ in self._replies if serial in wanted]
-            self._replies = deque(r for r in self._replies if r[0] not in wanted)
-        return mine
 
     def set_hidden(self, hidden: bool) -> None:
         """Whether nothing is being drawn, so that replies need not wait for it."""

@@ -16,7 +16,8 @@ import pytest
 
 from glview.qemu.listener import LISTENER, UNIX_DMABUF2, UNIX_MAP, Listener
 from glview.scanout.geometry import Rect
-from glview.scanout.mailbox import REPLY_WITHIN, Mailbox, Pointer, Snapshot
+from glview.scanout.mailbox import Mailbox, Pointer, Snapshot
+from glview.scanout.replies import REPLY_WITHIN
 from glview.scanout.source import DmabufSource, PixelSource, Source
 from glview.testing import calls
 from glview.testing.hostile import BAD_CALLS, BROKEN_STREAMS
@@ -249,7 +250,7 @@ def test_an_update_nobody_draws_is_answered_all_the_same(pair: Pair) -> None:
         replies = [p.wait() for p in pending]
         assert all(reply.ok for reply in replies)
         assert all(REPLY_WITHIN * 0.9 < reply.seconds < REPLY_WITHIN * 2 for reply in replies)
-        assert pair.mailbox.late_replies == 5
+        assert pair.mailbox.replies.forced == 5
 
 
 def test_hidden_an_update_is_answered_at_once(pair: Pair) -> None:

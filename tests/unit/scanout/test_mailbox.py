@@ -10,8 +10,9 @@ import pytest
 
 from glview.scanout.formats import XRGB8888
 from glview.scanout.geometry import Rect
-from glview.scanout.mailbox import REPLY_WITHIN, Mailbox, WakeUp
+from glview.scanout.mailbox import Mailbox, WakeUp
 from glview.scanout.memory import Memory
+from glview.scanout.replies import REPLY_WITHIN
 from glview.scanout.source import MapSource
 
 A, B = Rect(0, 0, 2, 2), Rect(4, 4, 1, 1)
@@ -80,9 +81,9 @@ def test_replies_are_claimed_once_by_the_main_thread() -> None:
     assert mailbox.put_update(A, 7)
     assert mailbox.put_update(B, 8)
     assert mailbox.take().replies == [7, 8]
-    assert mailbox.claim([7, 8]) == [7, 8]
-    assert mailbox.claim([7, 8]) == []
-    assert mailbox.next_reply_deadline() is None
+    assert mailbox.replies.claim([7, 8]) == [7, 8]
+    assert mailbox.replies.claim([7, 8]) == []
+    assert mailbox.replies.deadline() is None
 
 
 def test_an_update_after_the_look_waits_for_the_next_one() -> None:
@@ -90,7 +91,7 @@ def test_an_update_after_the_look_waits_for_the_next_one() -> None:
     mailbox.put_update(A, 7)
     seen = mailbox.take().replies
     mailbox.put_update(A, 8)
-    assert mailbox.claim(seen) == [7]
+    assert mailbox.replies.claim(seen) == [7]
     assert mailbox.take().replies == [8]
 
 
@@ -98,13 +99,13 @@ def test_replies_not_claimed_in_time_are_the_listeners() -> None:
     mailbox = Mailbox(lambda: None)
     before = time.monotonic()
     mailbox.put_update(A, 7)
-    deadline = mailbox.next_reply_deadline()
+    deadline = mailbox.replies.deadline()
     assert deadline is not None
     assert before + REPLY_WITHIN <= deadline <= time.monotonic() + REPLY_WITHIN
-    assert mailbox.pop_overdue(deadline - 0.001) == []
-    assert mailbox.pop_overdue(deadline) == [7]
-    assert mailbox.claim([7]) == []
-    assert mailbox.late_replies == 1
+    assert mailbox.replies.pop_overdue(deadline - 0.001) == []
+    assert mailbox.replies.pop_overdue(deadline) == [7]
+    assert mailbox.replies.claim([7]) == []
+    assert mailbox.replies.forced == 1
 
 
 def test_hidden_nothing_waits_for_a_draw() -> None:

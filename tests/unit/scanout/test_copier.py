@@ -1,0 +1,193 @@
+"""dma-bufs copied by the CPU: answered when read, in time however slow, never shown too late."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from glview.scanout import copier as module
+from glview.scanout.copier import Copier, copyable
+from glview.scanout.formats import MOD_INVALID, MOD_LINEAR, fourcc_code
+from glview.scanout.geometry import Rect
+from glview.scanout.mailbox import Mailbox, Snapshot
+from glview.scanout.replies import REPLY_WITHIN
+from glview.scanout.source import DmabufSource, PixelSource, Plane
+
+WIDTH, HEIGHT, STRIDE, OFFSET = 5, 4, 24, 8
+XR24 = fourcc_code("XR24")
+
+
+class Bench:
+    """A copier whose answers and pictures are collected."""
+
+    def __init__(self) -> None:
+        self.news = threading.Event()
+        self.mailbox = Mailbox(self.news.set)
+        self.answered: list[int] = []
+        self.answer = threading.Condition()
+        self.copier = Copier(self.mailbox, self._answered)
+        self.fd = os.memfd_create("buffer")
+        self.fill(0)
+
+    def _answered(self, serials: list[int]) -> None:
+        with self.answer:
+            self.answered += self.copier.replies.claim(serials)
+            self.answer.notify()
+
+    def fill(self, seed: int) -> None:
+        """Other bytes in all of the buffer."""
+        self.bytes = bytes((i * 7 + seed) % 251 for i in range(OFFSET + STRIDE * HEIGHT))
+        os.pwrite(self.fd, self.bytes, 0)
+
+    def source(self, modifier: int = MOD_LINEAR, fourcc: int = XR24, *, up: bool = False) -> Dma:
+        plane = Plane(os.dup(self.fd), OFFSET, STRIDE)
+        rect, backing = (1, 0, WIDTH - 1, HEIGHT), (WIDTH, HEIGHT)
+        return DmabufSource((plane,), rect, backing, fourcc, modifier, up)
+
+    def whole(self) -> Dma:
+        """All of the buffer, so that rectangles mean what they say."""
+        plane = Plane(os.dup(self.fd), OFFSET, STRIDE)
+        size = WIDTH, HEIGHT
+        return DmabufSource((plane,), (0, 0, *size), size, XR24, MOD_LINEAR, False)
+
+    def rows(self, x: int = 1) -> list[bytes]:
+        """What the picture should be."""
+        starts = (OFFSET + y * STRIDE + x * 4 for y in range(HEIGHT))
+        return [self.bytes[at : at + (WIDTH - x) * 4] for at in starts]
+
+    def wait_answers(self, *serials: int) -> None:
+        with self.answer:
+            assert self.answer.wait_for(lambda: self.answered == list(serials), 2.0), self.answered
+
+    def take(self) -> Snapshot:
+        assert self.news.wait(2.0)
+        self.news.clear()
+        return self.mailbox.take()
+
+    def close(self) -> None:
+        self.copier.close()
+        self.mailbox.close()
+        os.close(self.fd)
+
+
+Dma = DmabufSource
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.close()
+
+
+def shown(snapshot: Snapshot) -> list[bytes]:
+    source = snapshot.source
+    assert isinstance(source, PixelSource)
+    with source:
+        row = source.width * 4
+        starts = range(0, source.stride * source.height, source.stride)
+        rows = [bytes(source.memory.view[at : at + row]) for at in starts]
+    source.close()
+    return rows
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_a_part_of_a_buffer_either_way_up(bench: Bench, up: bool) -> None:
+    bench.copier.show(bench.source(up=up), [])
+    want = bench.rows()[::-1] if up else bench.rows()
+    assert shown(bench.take()) == want
+    bench.fill(9)
+    bench.copier.want(Rect(0, 0, 1, 1), 4)
+    bench.wait_answers(4)
+    want = bench.rows()[::-1] if up else bench.rows()
+    assert shown(bench.take()) == want  # such rectangles do not tell what changed
+
+
+def test_only_the_rectangle_is_read_again(bench: Bench) -> None:
+    bench.copier.show(bench.whole(), [])
+    before = bench.rows(0)
+    news = bench.take()
+    assert isinstance(news.source, PixelSource)
+    bench.fill(3)
+    bench.copier.want(Rect(2, 1, 2, 2), 7)
+    bench.wait_answers(7)
+    assert bench.take().damage == (2, 1, 2, 2)
+    after = bench.rows(0)
+    for y in (1, 2):
+        before[y] = before[y][:8] + after[y][8:16] + before[y][16:]
+    assert shown(news) == before
+
+
+def test_answered_when_read_and_not_before(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that takes long to read: the listener thread answers for it meanwhile."""
+    reading, go_on = threading.Event(), threading.Event()
+    read = module._Mapped.read
+
+    def slow(self: module._Mapped, rect: Rect, target: memoryview) -> None:
+        reading.set()
+        assert go_on.wait(5.0)
+        read(self, rect, target)
+
+    monkeypatch.setattr(module._Mapped, "read", slow)
+    bench.copier.show(bench.whole(), [])
+    assert reading.wait(2.0)
+    begin = time.monotonic()
+    bench.copier.want(Rect(0, 0, 1, 1), 1)  # does not wait
+    bench.copier.want(Rect(0, 0, 1, 1), 2)
+    assert time.monotonic() - begin < REPLY_WITHIN / 2
+    assert bench.answered == []
+    deadline = bench.copier.replies.deadline()
+    assert deadline is not None
+    assert begin < deadline < begin + 2 * REPLY_WITHIN
+    assert bench.copier.replies.pop_overdue(deadline) == [1]
+    go_on.set()
+    bench.wait_answers(2)
+
+
+def test_nothing_is_shown_after_another_scanout(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, go_on = threading.Event(), threading.Event()
+    read = module._Mapped.read
+
+    def slow(self: module._Mapped, rect: Rect, target: memoryview) -> None:
+        reading.set()
+        assert go_on.wait(5.0)
+        read(self, rect, target)
+
+    monkeypatch.setattr(module._Mapped, "read", slow)
+    bench.copier.show(bench.whole(), [])
+    assert reading.wait(2.0)
+    bench.copier.want(Rect(0, 0, 1, 1), 5)
+    bench.copier.forget()
+    assert not bench.copier.active
+    go_on.set()
+    bench.wait_answers(5)
+    assert not bench.news.is_set()
+
+
+def test_what_can_be_copied(bench: Bench) -> None:
+    cases = [
+        (MOD_LINEAR, XR24, True),
+        (MOD_INVALID, XR24, True),  # memory of no GPU
+        (0x0100_0000_0000_0002, XR24, False),  # tiles of some GPU
+        (MOD_LINEAR, fourcc_code("NV12"), False),
+    ]
+    for modifier, fourcc, expected in cases:
+        with bench.source(modifier, fourcc) as source:
+            assert copyable(source) is expected
+
+
+def test_no_fd_is_left() -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    bench = Bench()
+    for _ in range(5):
+        bench.copier.show(bench.whole(), [])
+    bench.copier.want(Rect(0, 0, 1, 1), 1)
+    bench.wait_answers(1)
+    bench.close()
+    assert set(os.listdir("/proc/self/fd")) == before
