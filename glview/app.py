@@ -54,7 +54,8 @@ class App:
             offer_map=settings.offer_map,
         )
         self._link: events.Connected | None = None
-        self._replies: list[int] = []
+        self._asked: list[int] = []  # calls that wait for the guest's buffer to be read
+        self._covered: list[int] = []  # those that the reading under way is for
         self._done = False
         self._rung = True  # something may have come from another thread
         self._look = True  # or from the window system
@@ -106,14 +107,12 @@ class App:
             self._take_news()
         view.tick(time.monotonic())
         view.controls.flush()
+        self._serve_guest()
         if view.wants_draw:
-            if view.draw():
-                self._answer()
+            view.draw()
             if view.show():
                 self._rung = self._look = True
                 return  # look at those events before waiting for others
-        elif view.idle or view.released():
-            self._answer()
         if not (self._done or view.closed):
             self._sleep()
 
@@ -126,7 +125,7 @@ class App:
         times = self._view.deadlines()
         if self._view.controls.has_motion:
             times.append(now + _RETRY_MOTION)
-        if self._replies:
+        if not self._view.released() and self._view.fds()[2] is None:
             times.append(now + _FENCE_POLL)
         deadline = min((t for t in times if t is not None), default=None)
         readable = self._wait(deadline)
@@ -157,14 +156,44 @@ class App:
     def _take_news(self) -> None:
         if self._link is not None:
             news = self._link.mailbox.take()
-            self._replies = news.replies
+            self._asked = [serial for serial in news.replies if serial not in self._covered]
             self._view.take(news)
 
-    def _answer(self) -> None:
-        """The guest's buffer is no longer read: let QEMU go on."""
-        if self._replies and self._link is not None:
-            self._link.listener.answer(self._replies)
-        self._replies = []
+    # -- the guest's buffer ------------------------------------------------
+
+    def _serve_guest(self) -> None:
+        """Read the dma-buf that has changed, while QEMU waits for that; then let it go on."""
+        view = self._view
+        if not view.released():
+            return
+        self._let_go()
+        if view.unread and (self._still_asked() or view.rested):
+            self._covered, self._asked = self._asked, []
+            view.read()
+            if view.released():
+                self._let_go()
+        elif self._asked:  # nothing of it will be shown
+            self._covered, self._asked = self._asked, []
+            self._answer()
+
+    def _let_go(self) -> None:
+        """The buffer is no longer read."""
+        if self._covered and not self._answer():
+            log.debug("the guest's buffer was read for too long")
+            self._view.tear()
+
+    def _still_asked(self) -> bool:
+        """Whether QEMU still waits; the listener does not let it for long."""
+        if self._link is None or not self._asked:
+            return False
+        waiting = self._link.mailbox.replies.waiting()
+        self._asked = [serial for serial in self._asked if serial in waiting]
+        return bool(self._asked)
+
+    def _answer(self) -> int:
+        """Let QEMU go on; how many of its calls had not been answered yet."""
+        covered, self._covered = self._covered, []
+        return self._link.listener.answer(covered) if self._link is not None else 0
 
     # -- the session -------------------------------------------------------
 
@@ -213,7 +242,7 @@ class App:
         if self._link is not None:
             self._link.mailbox.close()
         self._link = None
-        self._replies = []
+        self._asked, self._covered = [], []
         self._view.end(text)
 
     # -- the view ----------------------------------------------------------
@@ -228,7 +257,7 @@ class App:
 
     def _refused(self, source: DmabufSource) -> bool:
         """A dma-buf cannot be imported; whether it is copied by the CPU then."""
-        if self._link is None or not self._link.listener.copy_instead(source, self._replies):
+        if self._link is None or not self._link.listener.copy_instead(source, self._covered):
             return False
-        self._replies = []  # answered once it has been copied
+        self._covered = []  # answered once it has been copied
         return True

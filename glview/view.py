@@ -14,7 +14,7 @@ from glview.present import shm
 from glview.present.presenter import Choice, Presenter
 from glview.scanout.geometry import Rect, fit
 from glview.scanout.mailbox import Snapshot
-from glview.scanout.screen import Screen
+from glview.scanout.screen import REST, SHOW_AFTER, Screen
 from glview.scanout.source import DmabufSource, Source
 from glview.ui.controls import Controls
 from glview.ui.keymap import Platform
@@ -77,6 +77,9 @@ class View:
         self._place = Rect(0, 0, 0, 0)
         self._dirty = False
         self._refused: Source | None = None
+        self._presented: Source | None = None  # read at least once
+        self._reading: Rect | None = None  # damage that was read last
+        self._torn = False
         self._told_copied = False
 
     # -- what there is to see ----------------------------------------------
@@ -92,6 +95,7 @@ class View:
         """The VM has gone: dim its last picture and say so."""
         self._live = False
         self._light = GONE_LIGHT
+        self._torn = False
         self._accept()
         if self._presenter is not None:
             self._presenter.keep()
@@ -178,52 +182,88 @@ class View:
             self._notice.deadline,
             self._settled_at,
             self.controls.deadline,
+            self._screen.rest_at if self.unread else None,
             held or None,
         ]
 
-    def fds(self) -> tuple[int | None, int | None]:
-        """Descriptors, as far as there are any, that are readable when something happens."""
+    def fds(self) -> tuple[int | None, int | None, int | None]:
+        """Descriptors, as far as there are any, that are readable when something happens.
+
+        Of the window, of the presenter, of the fence after the last `read`.
+        """
         window, presenter = self.window, self._presenter
-        return window.fd if window else None, presenter.fd if presenter else None
+        if presenter is None:
+            return window.fd if window else None, None, None
+        return window.fd if window else None, presenter.fd, presenter.fence_fd
+
+    # -- the guest's buffer ------------------------------------------------
+
+    @property
+    def unread(self) -> bool:
+        """Whether a dma-buf has changed that will be shown."""
+        source = self._screen.source
+        there = isinstance(source, DmabufSource) and self._presenter is not None
+        return there and self._screen.damage is not None and not self.hidden
+
+    @property
+    def rested(self) -> bool:
+        """Whether the guest has left its buffer alone for so long that it may be read unasked."""
+        return time.monotonic() >= self._screen.rest_at
+
+    def read(self) -> None:
+        """Copy what has changed of the dma-buf; it is read until `released`."""
+        self._reading = self._screen.damage
+        self._torn = False
+        self._accept()
+        self._dirty = True
+
+    def released(self) -> bool:
+        """Whether the guest's buffer is no longer read."""
+        return self._presenter is None or self._presenter.released()
+
+    def tear(self) -> None:
+        """The guest was let go on before the last `read` was over: it does not count."""
+        if self._reading is not None and isinstance(self._screen.source, DmabufSource):
+            self._torn = True
+            self._screen.unread(self._reading, time.monotonic() + REST)
 
     # -- drawing -----------------------------------------------------------
 
     @property
-    def idle(self) -> bool:
-        """Whether no update that came will be drawn."""
-        return self.hidden or self._presenter is None
-
-    @property
     def wants_draw(self) -> bool:
-        """Whether there is something new and a window ready for it."""
+        """Whether there is something new, complete, and a window ready for it."""
         window, presenter = self.window, self._presenter
         if not self._dirty or window is None or presenter is None:
             return False
-        if self.hidden or min(window.size) <= 0:
+        if self.hidden or min(window.size) <= 0 or window.held:
             return False
-        return not window.held and presenter.ready()
+        return not self._incomplete and presenter.released() and presenter.ready()
 
-    def draw(self) -> bool:
-        """Draw what there is; True if the guest's buffer is no longer read."""
+    @property
+    def _incomplete(self) -> bool:
+        """Whether the picture at hand is not one that the guest has ever made."""
+        if not isinstance(self._screen.source, DmabufSource):
+            return False
+        return self._torn or (self.unread and self._presented is not self._screen.source)
+
+    def draw(self) -> None:
+        """Draw what there is."""
         assert self.window is not None
         assert self._presenter is not None
         self._dirty = False
-        self._accept()
-        return self._presenter.draw(self._scene())
+        if not isinstance(self._screen.source, DmabufSource):
+            self._accept()
+        self._presenter.draw(self._scene())
 
     def show(self) -> bool:
         """Put what was drawn on the screen. True where events may have been read meanwhile."""
         return self._presenter is not None and self._presenter.show()
 
-    def released(self) -> bool:
-        """Whether drawing no longer reads the guest's buffer."""
-        return self._presenter is None or self._presenter.released()
-
     def _accept(self) -> None:
-        source, damage = self._screen.source, self._screen.damage
+        source, damage = self._screen.source, self._screen.read()
         if source is None or damage is None or self._presenter is None:
             return
-        self._screen.drawn()
+        self._presented = source
         if source is self._refused:
             return  # said already; trying again would not help
         try:
@@ -234,14 +274,13 @@ class View:
         except NoGraphicsError as error:
             self._refused = source
             self._say_refused(source, error)
-        if isinstance(source, DmabufSource):
-            source.close()  # the driver holds the buffer by itself now
 
     def _say_refused(self, source: Source, error: NoGraphicsError) -> None:
         text = str(error)
         if not isinstance(source, DmabufSource) or not self._on_refused(source):
             log.error("%s", text)
             self._notice.show(text)
+            source.close()
             return
         log.warning("the picture is copied by the CPU: %s", text)
         if not self._told_copied:  # once: the picture itself is fine
@@ -323,6 +362,7 @@ class View:
     def on_hidden(self, hidden: bool) -> None:
         self.hidden = hidden
         self._dirty = True
+        self._screen.rest_at = time.monotonic() + SHOW_AFTER  # an update is better, if one comes
         self._on_hidden(hidden)
 
     def on_close(self) -> None:

@@ -21,35 +21,58 @@ _ALPHA_TWINS = {
 
 
 class DmabufTexture(Texture):
-    """An EGLImage of a dma-buf, bound to a texture. Owns nothing of the source's fds."""
+    """A texture whose memory is a dma-buf. Owns its EGLImage, and nothing of the source's fds."""
 
-    def __init__(self, gl: GL, image: int, source: DmabufSource, *, external: bool) -> None:
+    def __init__(
+        self, gl: GL, egl: EGL, image: int, source: DmabufSource, *, external: bool
+    ) -> None:
+        """Raises NoGraphicsError; `image` is destroyed then."""
         if external:
             self.target = api.TEXTURE_EXTERNAL_OES
         super().__init__(gl, source.backing_width, source.backing_height)
-        self.rect = Rect(source.x, source.y, source.width, source.height)
-        self.bottom_up = source.y0_top
+        self._egl = egl
+        self._image = image
         self.raw = not external
-        gl.EGLImageTargetTexture2DOES(self.target, image)
+        self._attach()
+        self.show(source)
         errors = gl.errors()
         if errors:
             self.close()
             raise NoGraphicsError(f"OpenGL refused the dma-buf as a texture ({errors[0]:#x})")
 
+    def _attach(self) -> None:
+        self.gl.EGLImageTargetTexture2DOES(self.target, self._image)
+
+    def show(self, source: DmabufSource) -> None:
+        """Which part of the buffer is the picture now, and which way up."""
+        self.rect = Rect(source.x, source.y, source.width, source.height)
+        self.bottom_up = source.y0_top
+
+    def renew(self) -> None:
+        """Bind it, so that what was drawn into the buffer since the last time is seen.
+
+        External textures need the image again for that. (OES_EGL_image_external)
+        """
+        self.bind()
+        if self.target == api.TEXTURE_EXTERNAL_OES:
+            self._attach()
+
+    def close(self) -> None:
+        super().close()
+        self._egl.destroy_image(self._image)
+
 
 class Importer:
     """Turns dma-buf sources into textures.
 
-    `window_alpha`: the window's pixels have an alpha byte. Then X formats
-    are imported as their alpha twins - the same bytes - because software
-    Mesa's blit is a memcpy only between equal formats.
-    `imports` counts what was imported.
+    X formats are imported as their alpha twins - the same bytes - because
+    software Mesa's blit is a memcpy only between equal formats, and there is
+    no texture of ours without alpha. `imports` counts what was imported.
     """
 
-    def __init__(self, gl: GL, egl: EGL, *, window_alpha: bool) -> None:
+    def __init__(self, gl: GL, egl: EGL) -> None:
         self._gl = gl
         self._egl = egl
-        self._twins = _ALPHA_TWINS if window_alpha else {}
         self._formats = egl.dmabuf_formats() if egl.imports_dmabufs else frozenset()
         self.imports = 0
 
@@ -66,10 +89,7 @@ class Importer:
             raise NoGraphicsError(
                 f"cannot import the guest's {_describe(source)}: {error.args[0]}", _hint()
             ) from None
-        try:
-            texture = DmabufTexture(self._gl, image, source, external=external)
-        finally:
-            self._egl.destroy_image(image)
+        texture = DmabufTexture(self._gl, self._egl, image, source, external=external)
         self.imports += 1
         return texture
 
@@ -86,7 +106,7 @@ class Importer:
             )
 
     def _choose_fourcc(self, source: DmabufSource) -> int:
-        twin = self._twins.get(source.fourcc, 0)
+        twin = _ALPHA_TWINS.get(source.fourcc, 0)
         if twin in self._formats and source.modifier in (MOD_LINEAR, MOD_INVALID):
             return twin
         return source.fourcc

@@ -20,6 +20,7 @@ LINUX_DRM_FOURCC = 0x3271
 WIDTH, HEIGHT = 0x3057, 0x3056
 IMAGE_PRESERVED = 0x30D2
 SYNC_FENCE = 0x30F9
+SYNC_NATIVE_FENCE = 0x3144
 CONDITION_SATISFIED = 0x30F6
 SYNC_FLUSH = 1
 
@@ -49,6 +50,7 @@ _EXTENSION_CALLS: dict[str, tuple[Any, ...]] = {
     "eglDestroyImageKHR": (_U, _P, _P),
     "eglCreateSyncKHR": (_P, _P, _U, _IP),
     "eglDestroySyncKHR": (_U, _P, _P),
+    "eglDupNativeFenceFDANDROID": (_I, _P, _P),
     "eglClientWaitSyncKHR": (_I, _P, _P, _I, ctypes.c_uint64),
     "eglQueryDmaBufFormatsEXT": (_U, _P, _I, _IP, _IP),
     "eglQueryDmaBufModifiersEXT": (
@@ -154,19 +156,29 @@ class EGL:
         """Destroy an EGLImage; textures made of it live on."""
         self._calls["eglDestroyImageKHR"](self.display, image)
 
-    def create_fence(self) -> int:
-        """A fence after all GL commands so far; 0 where the driver has none."""
+    def create_sync(self) -> int:
+        """A fence after all GL commands so far, to be asked; 0 where the driver has none."""
         if "EGL_KHR_fence_sync" not in self.extensions:
             return 0
         return int(self._calls["eglCreateSyncKHR"](self.display, SYNC_FENCE, None) or 0)
 
-    def fence_passed(self, fence: int, wait: int = 0) -> bool:
+    def create_native_sync(self) -> int:
+        """The same with a descriptor, after a flush; 0 where the driver has none."""
+        if "EGL_ANDROID_native_fence_sync" not in self.extensions:
+            return 0
+        return int(self._calls["eglCreateSyncKHR"](self.display, SYNC_NATIVE_FENCE, None) or 0)
+
+    def dup_native_fd(self, sync: int) -> int:
+        """A descriptor, the caller's to close, of a flushed native fence; -1 if there is none."""
+        return int(self._calls["eglDupNativeFenceFDANDROID"](self.display, sync))
+
+    def sync_passed(self, sync: int, wait: int = 0) -> bool:
         """Whether the GPU gets past the fence within `wait` nanoseconds. Flushes."""
-        result = self._calls["eglClientWaitSyncKHR"](self.display, fence, SYNC_FLUSH, wait)
+        result = self._calls["eglClientWaitSyncKHR"](self.display, sync, SYNC_FLUSH, wait)
         return bool(result == CONDITION_SATISFIED)
 
-    def destroy_fence(self, fence: int) -> None:
-        self._calls["eglDestroySyncKHR"](self.display, fence)
+    def destroy_sync(self, sync: int) -> None:
+        self._calls["eglDestroySyncKHR"](self.display, sync)
 
     def error(self) -> str:
         """The name of EGL's last error."""

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from glview.errors import NoGraphicsError
 from glview.gl import api
 from glview.gl.api import GL
 from glview.gl.dmabuf import DmabufTexture, Importer
 from glview.gl.egl import EGL
+from glview.gl.imports import ImportCache
 from glview.gl.program import Program
 from glview.gl.texture import (
+    CopyTexture,
     Texture,
     UploadTexture,
     channels_for,
     image_texture,
     upload_picture,
 )
+from glview.scanout.formats import BY_FOURCC
 from glview.scanout.geometry import Rect
-from glview.scanout.source import DmabufSource, PixelSource, Source
+from glview.scanout.source import DmabufSource, Source
 
 
 @dataclass(slots=True, frozen=True)
@@ -58,69 +62,103 @@ class Renderer:
         """
         self.gl = gl
         self._may_blit = window_alpha
-        self.importer = Importer(gl, egl, window_alpha=window_alpha)
-        self._picture: Texture | None = None
-        self._imported: DmabufSource | None = None
+        self.imports = ImportCache(Importer(gl, egl))
+        self._picture: UploadTexture | CopyTexture | None = None
+        self._buffer: tuple[DmabufSource, DmabufTexture] | None = None  # the newest
         self._images: dict[str, tuple[Image, UploadTexture]] = {}
         self._programs: dict[tuple[str, bool], Program] = {}
-        self._bytes_uploaded = 0
         gl.BindVertexArray(gl.generate("VertexArrays"))
         gl.PixelStorei(api.UNPACK_ALIGNMENT, 4)
         gl.Disable(api.DITHER)
         gl.BlendFunc(api.ONE, api.ONE_MINUS_SRC_ALPHA)
-
-    @property
-    def bytes_uploaded(self) -> int:
-        """Bytes of guest pictures copied into textures so far; 0 where all were imported."""
-        picture = self._picture
-        now = picture.bytes_uploaded if isinstance(picture, UploadTexture) else 0
-        return self._bytes_uploaded + now
-
-    @property
-    def imported(self) -> bool:
-        """Whether the picture is the guest's own buffer, which drawing reads."""
-        return isinstance(self._picture, DmabufTexture)
 
     # -- the picture -------------------------------------------------------
 
     def accept(self, source: Source, damage: Rect) -> None:
         """Make `source`, of which `damage` changed, the picture.
 
-        A dma-buf is imported when it is seen first (NoGraphicsError if that
-        fails) and needs nothing more for later damage; other pixels are
-        copied, `damage` only where the texture has the rest already.
+        It is read here and only here; frames are drawn from a texture of our
+        own. A dma-buf is imported (NoGraphicsError if that fails) and copied
+        by the GPU, which may take its time: put a fence after it. Pixels in
+        memory are uploaded. `damage` only, where the texture has the rest.
         """
         if isinstance(source, DmabufSource):
-            if source is not self._imported:
-                self._imported = None
-                self._replace(self.importer.texture(source))
-                self._imported = source
+            self._copy(source, damage)
             return
-        self._imported = None
-        fresh = self._prepare_upload(source)
+        self._forget_buffers()
+        channels = channels_for(source.format, source.stride)
+        fresh = self._prepare(UploadTexture, source.width, source.height, channels)
         whole = Rect(0, 0, source.width, source.height)
         rect = whole if fresh else damage.clip(source.width, source.height)
         if rect is not None:
             assert isinstance(self._picture, UploadTexture)
             upload_picture(self._picture, source, rect)
 
-    def _prepare_upload(self, source: PixelSource) -> bool:
-        channels = channels_for(source.format, source.stride)
+    def keep(self) -> None:
+        """All buffers are gone; the picture stays."""
+        self._forget_buffers()
+
+    def _prepare(
+        self, kind: type[UploadTexture | CopyTexture], width: int, height: int, channels: str
+    ) -> bool:
+        """Have a texture of that kind for the picture; True where it is a new one."""
         old = self._picture
-        if (
-            isinstance(old, UploadTexture)
-            and (old.width, old.height) == (source.width, source.height)
-            and old.channels == channels
-        ):
+        wanted = width, height, channels
+        if isinstance(old, kind) and (old.width, old.height, old.channels) == wanted:
             return False
-        self._replace(UploadTexture(self.gl, source.width, source.height, channels))
+        new = kind(self.gl, width, height, channels)
+        if old is not None:
+            old.close()
+        self._picture = new
         return True
 
-    def _replace(self, texture: Texture | None) -> None:
-        self._bytes_uploaded = self.bytes_uploaded
-        if self._picture is not None:
-            self._picture.close()
-        self._picture = texture
+    def _copy(self, source: DmabufSource, damage: Rect) -> None:
+        buffer = self._import(source)
+        fmt = BY_FOURCC.get(source.fourcc)
+        channels = fmt.channels if fmt is not None else ""  # so that a copy is a plain one
+        fresh = self._prepare(CopyTexture, source.width, source.height, channels)
+        assert self._picture is not None
+        self._picture.bottom_up = buffer.bottom_up
+        x, y, width, height = buffer.rect
+        rect = damage.clip(width, height) if source.whole and not fresh else None
+        part = rect or Rect(0, 0, width, height)
+        buffer.renew()
+        if buffer.raw and not self._blit_copy(buffer, part.moved(x, y), part):
+            buffer.raw = False
+        if not buffer.raw:
+            self._draw_copy(buffer)
+
+    def _import(self, source: DmabufSource) -> DmabufTexture:
+        if self._buffer is None or self._buffer[0] is not source:
+            self._buffer = None
+            self._buffer = source, self.imports.texture(source)
+        return self._buffer[1]
+
+    def _blit_copy(self, buffer: DmabufTexture, part: Rect, into: Rect) -> bool:
+        gl = self.gl
+        assert self._picture is not None
+        done = self._picture.bind_to_draw() and buffer.bind_to_read()
+        if done:
+            corners = (*_corners(part), *_corners(into))
+            gl.BlitFramebuffer(*corners, api.COLOR_BUFFER_BIT, api.NEAREST)
+        gl.BindFramebuffer(api.DRAW_FRAMEBUFFER, 0)
+        gl.BindFramebuffer(api.READ_FRAMEBUFFER, 0)
+        return done
+
+    def _draw_copy(self, buffer: DmabufTexture) -> None:
+        """Copy all of what cannot be blitted, row for row."""
+        assert self._picture is not None
+        width, height = self._picture.width, self._picture.height
+        place = Rect(0, 0, width, height)
+        if not self._picture.bind_to_draw():
+            raise NoGraphicsError("this OpenGL driver does not draw into textures")
+        self.gl.Viewport(*place)
+        self._draw_picture(buffer, place, Scene(width, height, place), exact=True, bottom_up=True)
+        self.gl.BindFramebuffer(api.DRAW_FRAMEBUFFER, 0)
+
+    def _forget_buffers(self) -> None:
+        self._buffer = None
+        self.imports.forget()
 
     # -- a frame -----------------------------------------------------------
 
@@ -134,7 +172,8 @@ class Renderer:
             same_size = (place.width, place.height) == picture.rect[2:]
             plain = self._may_blit and same_size and picture.raw and scene.light == 1.0
             if not (plain and self._blit(picture, place, scene.height)):
-                self._draw_picture(picture, place, scene, exact=same_size)
+                flip = picture.bottom_up
+                self._draw_picture(picture, place, scene, exact=same_size, bottom_up=flip)
         self._draw_image("sprite", scene.sprite, scene)
         self._draw_image("text", scene.text, scene)
 
@@ -173,7 +212,9 @@ class Renderer:
         self.gl.BindFramebuffer(api.READ_FRAMEBUFFER, 0)
         return True
 
-    def _draw_picture(self, picture: Texture, place: Rect, scene: Scene, *, exact: bool) -> None:
+    def _draw_picture(
+        self, picture: Texture, place: Rect, scene: Scene, *, exact: bool, bottom_up: bool
+    ) -> None:
         gl = self.gl
         program = self._program("picture.frag", external=picture.target != api.TEXTURE_2D)
         gl.UseProgram(program.name)
@@ -183,7 +224,7 @@ class Renderer:
         inner = ((x + 0.5) / tw, (y + 0.5) / th, (x + w - 0.5) / tw, (y + h - 0.5) / th)
         gl.Uniform4f(program.places["u_inner"], *inner)
         gl.Uniform1f(program.places["u_light"], scene.light)
-        bottom, height = (y, h) if picture.bottom_up else (y + h, -h)
+        bottom, height = (y, h) if bottom_up else (y + h, -h)
         self._quad(program, place, scene, (x / tw, bottom / th, w / tw, height / th))
 
     def _draw_image(self, slot: str, item: tuple[Image, Rect] | None, scene: Scene) -> None:
@@ -227,7 +268,14 @@ class Renderer:
 
     def close(self) -> None:
         """Delete the textures; programs and the rest go with the context."""
-        self._replace(None)
+        self._forget_buffers()
+        if self._picture is not None:
+            self._picture.close()
+            self._picture = None
         for _, texture in self._images.values():
             texture.close()
         self._images.clear()
+
+
+def _corners(rect: Rect) -> tuple[int, int, int, int]:
+    return rect.x, rect.y, rect.x + rect.width, rect.y + rect.height

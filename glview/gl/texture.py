@@ -56,10 +56,17 @@ class Texture:
 
     def bind_to_read(self) -> bool:
         """Make it the source of blits; False where the driver will not read it so."""
+        return self._bind_framebuffer(api.READ_FRAMEBUFFER)
+
+    def bind_to_draw(self) -> bool:
+        """Make it what is drawn into; False where the driver will not."""
+        return self._bind_framebuffer(api.DRAW_FRAMEBUFFER)
+
+    def _bind_framebuffer(self, target: int) -> bool:
         if self._framebuffer is None:
             self._framebuffer = self._make_framebuffer()
         if self._framebuffer:
-            self.gl.BindFramebuffer(api.READ_FRAMEBUFFER, self._framebuffer)
+            self.gl.BindFramebuffer(target, self._framebuffer)
         return bool(self._framebuffer)
 
     def _make_framebuffer(self) -> int:
@@ -70,9 +77,9 @@ class Texture:
             api.READ_FRAMEBUFFER, api.COLOR_ATTACHMENT0, self.target, self.name, 0
         )
         status = gl.CheckFramebufferStatus(api.READ_FRAMEBUFFER)
+        gl.BindFramebuffer(api.READ_FRAMEBUFFER, 0)
         if status == api.FRAMEBUFFER_COMPLETE and not gl.errors():
             return name
-        gl.BindFramebuffer(api.READ_FRAMEBUFFER, 0)
         gl.delete("Framebuffers", name)
         return 0
 
@@ -84,10 +91,7 @@ class Texture:
 
 
 class UploadTexture(Texture):
-    """A texture that the guest's pixels are copied into.
-
-    `bytes_uploaded` counts what went through glTexSubImage2D.
-    """
+    """A texture that the guest's pixels are copied into."""
 
     def __init__(self, gl: GL, width: int, height: int, channels: str) -> None:
         """`channels` names the bytes of a pixel in memory order, e.g. ``bgrx``.
@@ -102,7 +106,6 @@ class UploadTexture(Texture):
             )
         super().__init__(gl, width, height)
         self.channels = channels
-        self.bytes_uploaded = 0
         self._order = api.RGBA
         if not self._make_bgra_storage():
             gl.TexImage2D(
@@ -151,7 +154,22 @@ class UploadTexture(Texture):
             *(self._order, api.UNSIGNED_BYTE, address),
         )
         gl.PixelStorei(api.UNPACK_ROW_LENGTH, 0)
-        self.bytes_uploaded += rect.width * rect.height * 4
+
+
+class CopyTexture(Texture):
+    """A texture that the GPU copies the guest's pixels into. Nothing is ever uploaded to it."""
+
+    def __init__(self, gl: GL, width: int, height: int, channels: str) -> None:
+        """`channels` says which order of bytes is the best, ``bgrx`` or another."""
+        super().__init__(gl, width, height)
+        self.channels = channels
+        self.raw = True
+        if channels != "bgrx" or not self._store(api.BGRA8):
+            self._store(api.RGBA8)
+
+    def _store(self, kind: int) -> bool:
+        self.gl.TexStorage2D(self.target, 1, kind, self.width, self.height)
+        return not self.gl.errors()
 
 
 def channels_for(fmt: PixelFormat, stride: int) -> str:

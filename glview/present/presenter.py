@@ -18,6 +18,10 @@ class Presenter(Protocol):
     def fd(self) -> int | None:
         """Readable when `poll` has something to do; None where it never has."""
 
+    @property
+    def fence_fd(self) -> int | None:
+        """Readable when `released` turns true, where that can be waited for."""
+
     def poll(self) -> bool:
         """Take in answers of the window system. True where a frame got lost: draw again."""
 
@@ -25,13 +29,16 @@ class Presenter(Protocol):
         """Whether the next frame may be drawn; if not, `fd` tells when to `poll`."""
 
     def accept(self, source: Source, damage: Rect) -> None:
-        """Make `source`, of which `damage` changed, the picture. Raises NoGraphicsError."""
+        """Make `source`, of which `damage` changed, the picture. Raises NoGraphicsError.
 
-    def draw(self, scene: Scene) -> bool:
-        """Draw a frame. True once the guest's buffer is no longer read."""
+        A dma-buf begins to be read here, and is free again once `released`.
+        """
+
+    def draw(self, scene: Scene) -> None:
+        """Draw a frame. It never reads a dma-buf."""
 
     def released(self) -> bool:
-        """Whether the frames drawn so far no longer read the guest's buffer; never waits."""
+        """Whether the dma-buf accepted last is no longer read; never waits."""
 
     def show(self) -> bool:
         """Put the drawn frame on the screen. True where the window's events may have been read."""

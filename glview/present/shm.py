@@ -75,6 +75,10 @@ class ShmPresenter:
     def fd(self) -> int | None:
         return self._connection.fd if self._connection and self._under_way else None
 
+    @property
+    def fence_fd(self) -> int | None:
+        return self._swap.fence_fd
+
     def poll(self) -> bool:
         if self._connection is None or not self._under_way:
             return False  # what else may have happened shows when the next batch does
@@ -122,16 +126,16 @@ class ShmPresenter:
             and max(source.width, source.height) <= self._window.gl.max_size  # GL's turn may come
         )
 
-    def draw(self, scene: Scene) -> bool:
+    def draw(self, scene: Scene) -> None:
         source, connection = self._source, self._connection
         if source is None or connection is None or not _is_plain(scene, source):
-            return self._compose(scene)
+            self._compose(scene)
+            return
         self._composed = False
         rect = self._unput.clip(source.width, source.height) if self._unput else None
         self._unput = None
         if rect is not None:
             self._put(connection, source, rect)
-        return True
 
     def _put(self, connection: xcb.Connection, source: PixelSource, rect: Rect) -> None:
         if self._swapped:  # GL's frame goes by another connection, and must not come later
@@ -144,13 +148,13 @@ class ShmPresenter:
         for number, (pixels, part, at) in enumerate(puts, 1):
             connection.put(pixels, part, at, last=number == len(puts))
 
-    def _compose(self, scene: Scene) -> bool:
+    def _compose(self, scene: Scene) -> None:
         self._catch_up()
         if self._missed is not None:  # the pixels went before anybody wanted them here
             scene = replace(scene, place=None)
         self._unput = _EVERYTHING
         self._composed = self._swapped = True
-        return self._swap.draw(scene)
+        self._swap.draw(scene)
 
     def _catch_up(self) -> None:
         source = self._source
@@ -161,6 +165,7 @@ class ShmPresenter:
     def keep(self) -> None:
         self._catch_up()
         self._source = None
+        self._swap.keep()
         if self._connection is not None:
             self._segments.forget()
             self._connection.flush()
@@ -173,7 +178,7 @@ class ShmPresenter:
         return False
 
     def released(self) -> bool:
-        return not self._under_way and self._swap.released()
+        return self._swap.released()
 
     def damaged(self) -> None:
         self._unput = _EVERYTHING

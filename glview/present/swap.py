@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from glview.gl.egl import EGL
+from glview.gl import fence
 from glview.gl.renderer import Renderer, Scene
 from glview.scanout.geometry import Rect
-from glview.scanout.source import Source
+from glview.scanout.source import DmabufSource, Source
 from glview.ui.window import Window
 
-# A draw is usually through in this; longer, and the main loop looks again later.
-_FENCE_WAIT_NS = 4_000_000
+# A copy is usually through in this; longer, and the main loop looks again later.
+_FENCE_WAIT = 0.001  # seconds
 
 
 class SwapPresenter:
-    """See `Presenter`. The guest's buffer is free when the fence after the draw has passed."""
+    """See `Presenter`. The guest's buffer is free when the fence after its copy has passed."""
 
     fd: int | None = None
 
     def __init__(self, window: Window) -> None:
         self._window = window
-        self._egl: EGL = window.egl
         self.renderer = Renderer(window.gl, window.egl, window_alpha=window.alpha)
-        self._fence = 0
+        self._fence: fence.Fence | None = None
         self._first: tuple[int, int] | None = window.size
 
     def poll(self) -> bool:
@@ -32,24 +31,24 @@ class SwapPresenter:
     def ready(self) -> bool:
         return True
 
+    @property
+    def fence_fd(self) -> int | None:
+        return self._fence.fd if self._fence is not None else None
+
     def accept(self, source: Source, damage: Rect) -> None:
         self.renderer.accept(source, damage)
+        if isinstance(source, DmabufSource):
+            self._drop_fence()
+            self._fence = fence.insert(self._window.gl, self._window.egl)
+            self._passed(_FENCE_WAIT)
 
-    def draw(self, scene: Scene) -> bool:
+    def draw(self, scene: Scene) -> None:
         if self._first not in (None, (scene.width, scene.height)):
             self._draw_in_first_size(scene)
         self.renderer.draw(scene)
-        if not self.renderer.imported:
-            return True
-        self._drop_fence()
-        self._fence = self._egl.create_fence()
-        if not self._fence:
-            self._window.gl.Finish()
-            return True
-        return self._passed(_FENCE_WAIT_NS)
 
     def released(self) -> bool:
-        return not self._fence or self._passed(0)
+        return self._passed(0.0)
 
     def _draw_in_first_size(self, scene: Scene) -> None:
         """Have Mesa notice that the window has another size than when it was made.
@@ -71,18 +70,18 @@ class SwapPresenter:
         """Every frame is drawn whole."""
 
     def keep(self) -> None:
-        """The texture is the copy."""
-
-    def _passed(self, wait: int) -> bool:
-        if not self._egl.fence_passed(self._fence, wait):
-            return False
         self._drop_fence()
-        return True
+        self.renderer.keep()
+
+    def _passed(self, wait: float) -> bool:
+        if self._fence is not None and self._fence.passed(wait):
+            self._drop_fence()
+        return self._fence is None
 
     def _drop_fence(self) -> None:
-        if self._fence:
-            self._egl.destroy_fence(self._fence)
-            self._fence = 0
+        if self._fence is not None:
+            self._fence.close()
+            self._fence = None
 
     def close(self) -> None:
         self._drop_fence()

@@ -78,11 +78,15 @@ class Listener:
         """Begin; call it before RegisterListener, whose reply QEMU sends first."""
         self._thread.start()
 
-    def answer(self, serials: list[int]) -> None:
-        """Answer UpdateDMABUF calls whose buffer is no longer read. Any thread; never waits."""
-        for replies in self._replies:
-            for serial in replies.claim(serials):
-                self._framing.reply(serial)
+    def answer(self, serials: list[int]) -> int:
+        """Answer UpdateDMABUF calls whose buffer is no longer read. Any thread; never waits.
+
+        Returns how many of them had not been answered yet.
+        """
+        answered = [s for replies in self._replies for s in replies.claim(serials)]
+        for serial in answered:
+            self._framing.reply(serial)
+        return len(answered)
 
     def copy_instead(self, source: DmabufSource, serials: list[int]) -> bool:
         """See `PictureCalls.copy_instead`."""

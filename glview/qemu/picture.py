@@ -49,7 +49,7 @@ class PictureCalls:
     """
 
     def __init__(
-        self, framing: Framing, mailbox: Mailbox, answer: Callable[[list[int]], None]
+        self, framing: Framing, mailbox: Mailbox, answer: Callable[[list[int]], object]
     ) -> None:
         self._framing = framing
         self._mailbox = mailbox

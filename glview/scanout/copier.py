@@ -56,7 +56,7 @@ class Copier:
     with those that have been. Methods are for the listener thread, or whoever excludes it.
     """
 
-    def __init__(self, mailbox: Mailbox, answer: Callable[[list[int]], None]) -> None:
+    def __init__(self, mailbox: Mailbox, answer: Callable[[list[int]], object]) -> None:
         self.replies = Replies()
         self._mailbox = mailbox
         self._answer = answer

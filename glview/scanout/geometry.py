@@ -25,6 +25,10 @@ class Rect(NamedTuple):
             return None
         return Rect(x0, y0, x1 - x0, y1 - y0)
 
+    def moved(self, x: int, y: int) -> Rect:
+        """The same size, so much further right and down."""
+        return Rect(self.x + x, self.y + y, self.width, self.height)
+
     def union(self, other: Rect | None) -> Rect:
         """The smallest rectangle that holds both."""
         if other is None:

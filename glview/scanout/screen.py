@@ -6,6 +6,10 @@
 - `Disable` is provisional: with blob resources QEMU sends it after every
   page flip. Blank only after 200 ms without a scanout or an update, and
   come back at the next update.
+- A dma-buf is read while QEMU waits for the answer to an update, when the
+  guest leaves it alone. What was answered unread - the window was hidden, or
+  the time was up - is read at the next update, or once the guest has come to
+  rest: else its last frame would never be seen.
 
 Pure: no GL, no clock of its own. Times are monotonic seconds.
 """
@@ -18,6 +22,7 @@ from glview.scanout.source import Source
 
 SHOW_AFTER = 0.050
 BLANK_AFTER = 0.200
+REST = 0.250
 
 
 class Screen:
@@ -28,7 +33,8 @@ class Screen:
 
     def __init__(self) -> None:
         self.source: Source | None = None  # shown, or to be shown by the next frame
-        self.damage: Rect | None = None  # of `source`, not drawn yet
+        self.damage: Rect | None = None  # of `source`, not read yet
+        self.rest_at = 0.0  # when it may be read though nobody waits for that
         self.blank = False
         self._next: Source | None = None
         self._next_damage = Rect(0, 0, 0, 0)
@@ -46,6 +52,7 @@ class Screen:
         if not news.updated:
             return False
         self.blank = False
+        self.rest_at = now + REST
         if self._next is not None:
             self._show_next()
         elif news.damage is not None:
@@ -56,6 +63,7 @@ class Screen:
         """Let time pass. True where there is something to draw because of it."""
         changed = False
         if self._next is not None and now >= self._show_at:
+            self.rest_at = now  # it will not be announced better
             self._show_next()
             self.blank = False
             changed = True
@@ -72,9 +80,15 @@ class Screen:
             times.append(self._show_at)
         return min(times, default=None)
 
-    def drawn(self) -> None:
-        """The damage is in the renderer's hands now."""
-        self.damage = None
+    def read(self) -> Rect | None:
+        """The damage, which is in the renderer's hands from now on."""
+        damage, self.damage = self.damage, None
+        return damage
+
+    def unread(self, damage: Rect, rest_at: float) -> None:
+        """This must be read again: the guest may have drawn meanwhile."""
+        self.damage = damage.union(self.damage)
+        self.rest_at = rest_at
 
     def forget(self) -> None:
         """The connection has gone: no source is valid any more (the last picture stays drawn)."""

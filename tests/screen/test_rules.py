@@ -21,7 +21,7 @@ BLANK_AFTER = 0.2
 """Seconds that Disable must last before it counts."""
 SHOWN_AFTER = 0.05
 """Seconds that a scanout waits for its first update."""
-PATIENCE = 0.5
+PATIENCE = 10.0
 """Seconds that a busy machine may add."""
 
 WIDTH, HEIGHT = 320, 200
@@ -58,6 +58,16 @@ def lit(shown: Picture) -> bool:
     return bool(shown[: HEIGHT // 2].any())
 
 
+def until_dark(stage: Stage) -> float:
+    """Wait until no picture is shown any more; when that was (monotonic seconds)."""
+    limit = time.monotonic() + PATIENCE
+    while time.monotonic() < limit:
+        for at, is_lit in stage.watch(0.02, lit):
+            if not is_lit:
+                return at
+    pytest.fail("the picture stayed")
+
+
 @carriers
 def test_disable_blanks_after_a_while(stage: Stage, carrier: Carrier, canvas: Canvas) -> None:
     """Not before 200 ms; then all of the window, but for a line that says so; and back again."""
@@ -65,11 +75,8 @@ def test_disable_blanks_after_a_while(stage: Stage, carrier: Carrier, canvas: Ca
     stage.wait_shows(canvas.picture())
     began = time.monotonic()
     stage.listener.disable()
-    seen = stage.watch(BLANK_AFTER + PATIENCE, lit)
-    blank = [at - began for at, is_lit in seen if not is_lit]
-    assert blank, "it stayed"
-    assert blank[0] >= BLANK_AFTER
-    assert not seen[-1][1]
+    assert until_dark(stage) - began >= BLANK_AFTER
+    assert not any(is_lit for _, is_lit in stage.watch(BLANK_AFTER, lit))
     letters = (stage.viewer.picture()[HEIGHT // 2 :] == 255).all(axis=-1)
     assert letters.sum() > 100, "a black window that does not explain itself"
     canvas.scribble(3, 3, 5, 5)
@@ -139,11 +146,8 @@ def test_a_scanout_waits_for_its_update(stage: Stage, carrier: Carrier, canvas: 
         black.paint(0)
         began = time.monotonic()
         announce(stage, carrier, black)
-        seen = stage.watch(SHOWN_AFTER + PATIENCE, lit)
-        dark = [at - began for at, is_lit in seen if not is_lit]
-        assert dark, "it was never shown"
-        assert dark[0] >= SHOWN_AFTER
-        assert not seen[-1][1]
+        assert until_dark(stage) - began >= SHOWN_AFTER
+        assert not any(is_lit for _, is_lit in stage.watch(SHOWN_AFTER, lit))
         black.scribble(*black.all)
         carrier.update(stage.listener, black, black.all)
         stage.wait_shows(black.picture())

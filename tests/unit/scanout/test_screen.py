@@ -65,7 +65,7 @@ def test_a_scanout_without_an_update_is_shown_after_a_while(screen: Screen) -> N
 def test_the_black_picture_of_a_mode_change_is_never_shown(screen: Screen) -> None:
     old, black, new = Source(), Source(8, 8), Source(8, 8)
     screen.apply(announce(old, updated=True), 0.0)
-    screen.drawn()
+    screen.read()
     screen.apply(announce(black), 1.0)
     screen.apply(announce(new), 1.02)
     assert screen.source is old
@@ -86,19 +86,19 @@ def test_waiting_for_updates_is_not_prolonged_by_more_scanouts(screen: Screen) -
 
 def test_damage_adds_up_until_it_is_drawn(screen: Screen) -> None:
     screen.apply(announce(Source(), updated=True), 0.0)
-    screen.drawn()
+    screen.read()
     assert screen.damage is None
     screen.apply(update(Rect(0, 0, 1, 1)), 0.1)
     screen.apply(update(Rect(3, 2, 1, 1)), 0.2)
     assert screen.damage == WHOLE
-    screen.drawn()
+    screen.read()
     screen.apply(update(Rect(2, 1, 1, 1)), 0.3)
     assert screen.damage == Rect(2, 1, 1, 1)
 
 
 def test_the_same_picture_in_other_memory_keeps_its_small_damage(screen: Screen) -> None:
     screen.apply(announce(Source(), updated=True), 0.0)
-    screen.drawn()
+    screen.read()
     copy = Source()
     screen.apply(Snapshot(source=copy, damage=Rect(1, 1, 1, 1), updated=True), 0.1)
     assert screen.source is copy
