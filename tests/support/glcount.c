@@ -1,4 +1,5 @@
-/* Counts what copies pixels into OpenGL, below every binding.
+/* Counts what copies pixels into OpenGL, and what makes and deletes its objects, below
+   every binding.
 
    cc -shared -fPIC -O2 -o glcount.so glcount.c; LD_PRELOAD=glcount.so GLCOUNT=FILE program
 
@@ -71,7 +72,11 @@ static struct record *records;
     F(18, void *, glMapBufferRange, (E a, Z b, Z c, E d), (a, b, c, d)) \
     F(19, void *, glMapNamedBuffer, (E a, E b), (a, b)) \
     F(20, void *, glMapNamedBufferRange, (E a, Z b, Z c, E d), (a, b, c, d)) \
-    F(21, void, glDrawPixels, (I a, I b, E c, E d, P e), (a, b, c, d, e))
+    F(21, void, glDrawPixels, (I a, I b, E c, E d, P e), (a, b, c, d, e)) \
+    F(22, void *, eglCreateImageKHR, (P a, P b, E c, P d, P e), (a, b, c, d, e)) \
+    F(23, E, eglDestroyImageKHR, (P a, P b), (a, b)) \
+    F(24, void, glGenTextures, (I a, P b), (a, b)) \
+    F(25, void, glDeleteTextures, (I a, P b), (a, b))
 
 #define DEFINE(i, result, name, parameters, arguments) \
     static result our_##name parameters { \

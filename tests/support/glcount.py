@@ -1,4 +1,4 @@
-"""How often a program copied pixels into OpenGL, counted below Python (see glcount.c)."""
+"""What a program told OpenGL to do, counted below Python (see glcount.c)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import subprocess
 from pathlib import Path
 
 _RECORD = struct.Struct("=40sQ")
+_OBJECTS = {
+    "images": ("eglCreateImageKHR", "eglDestroyImageKHR"),
+    "textures": ("glGenTextures", "glDeleteTextures"),
+}
 
 
 class GlCount:
@@ -25,8 +29,22 @@ class GlCount:
         self.environment = {"LD_PRELOAD": str(library), "GLCOUNT": str(self._file)}
 
     def calls(self) -> dict[str, int]:
-        """Calls of each function so far; those never called are left out."""
+        """Calls of each function that copies pixels so far; those never called are left out."""
+        objects = {name for pair in _OBJECTS.values() for name in pair}
+        return {n: count for n, count in self._read().items() if count and n not in objects}
+
+    @property
+    def imports(self) -> int:
+        """How many dma-bufs were imported so far."""
+        return self._read()["eglCreateImageKHR"]
+
+    def objects(self) -> dict[str, int]:
+        """How many EGLImages and textures there are. (glview makes them one by one.)"""
+        calls = self._read()
+        return {kind: calls[make] - calls[end] for kind, (make, end) in _OBJECTS.items()}
+
+    def _read(self) -> dict[str, int]:
         with self._file.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as map:
             records = list(_RECORD.iter_unpack(map[:]))
         assert records, "the counter was not loaded"
-        return {name.rstrip(b"\0").decode(): count for name, count in records if count}
+        return {name.rstrip(b"\0").decode(): count for name, count in records}
