@@ -22,7 +22,7 @@ from glview.scanout.source import Source
 
 SHOW_AFTER = 0.050
 BLANK_AFTER = 0.200
-REST = 0.250
+REST = 0.500
 
 
 class Screen:

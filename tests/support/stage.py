@@ -21,8 +21,9 @@ from tests.support.xlib import Place, XConnection
 class Stage:
     """`vm` with one console, whose `listener` is that of `viewer`, a window on `xvfb`.
 
-    `args` are further options of the viewer's. Leaving ends everything, and
-    fails if the viewer left a traceback.
+    `args` are further options of the viewer's, `mutant` a mistake of
+    tests/support/mutants.py. Leaving ends everything, and fails if the viewer
+    left a traceback.
     """
 
     def __init__(
@@ -32,14 +33,14 @@ class Stage:
         *args: str,
         console: ConsoleOptions | None = None,
         env: Mapping[str, str] | None = None,
+        mutant: str = "",
     ) -> None:
         self.xvfb = xvfb
         self.vm, sock = FakeVm.pair(consoles=(console or ConsoleOptions(),))
         with sock:
             fd = sock.fileno()
-            self.viewer = Viewer(
-                folder, xvfb, "--fd", str(fd), "-v", *args, env=env, pass_fds=(fd,)
-            )
+            args = "--fd", str(fd), "-v", *args
+            self.viewer = Viewer(folder, xvfb, *args, env=env, pass_fds=(fd,), mutant=mutant)
         self.console: FakeConsole = self.vm.console()
         try:
             self.listener: FakeListener = self.console.wait_listener()

@@ -30,10 +30,12 @@ class Viewer(Child):
         *args: str | Path,
         env: Mapping[str, str] | None = None,
         pass_fds: tuple[int, ...] = (),
+        mutant: str = "",
     ) -> None:
         self.desktop = desktop
+        module = ["tests.support.mutants", mutant] if mutant else ["glview"]
         super().__init__(
-            [sys.executable, "-m", "glview", *(str(arg) for arg in args)],
+            [sys.executable, "-m", *module, *(str(arg) for arg in args)],
             folder / "glview.log",
             env=desktop.environment(**(env or {})),
             pass_fds=pass_fds,

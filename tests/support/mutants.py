@@ -1,0 +1,100 @@
+"""glview with one mistake in it, to show that a test would see that mistake.
+
+`python -m tests.support.mutants NAME ARGS...` is `python -m glview ARGS...` with NAME:
+
+- early: the guest is let go on before its buffer is read
+- slow: no mistake, but a GPU that reads the buffer 3 ms after it was told to
+- unfenced: that GPU, and the guest is let go on when it was told, not when it is through
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+from glview.app import App
+from glview.cli import main
+from glview.gl.renderer import Scene
+from glview.present.swap import SwapPresenter
+from glview.scanout.geometry import Rect
+from glview.scanout.source import DmabufSource, Source
+from glview.view import View
+
+GPU_SECONDS = 0.003
+
+
+def early() -> None:
+    """Answers, then reads."""
+    apps: list[App] = []
+    begin, read = App.__init__, View.read
+
+    def remember(app: App, *args: object) -> None:
+        apps.append(app)
+        begin(app, *args)  # type: ignore[arg-type]
+
+    def answer_and_read(view: View) -> None:
+        for app in apps:
+            app._answer()
+        read(view)
+
+    setattr(App, "__init__", remember)  # noqa: B010 - mypy knows better than to allow it
+    setattr(View, "read", answer_and_read)  # noqa: B010
+
+
+class LateFence:
+    """Passes when the GPU gets round to what it was told, which is then."""
+
+    fd: int | None = None
+
+    def __init__(self, told: Callable[[], None]) -> None:
+        self._told: Callable[[], None] | None = told
+        self._due = time.monotonic() + GPU_SECONDS
+
+    def passed(self, _wait: float = 0.0) -> bool:
+        if self._told is not None and time.monotonic() >= self._due:
+            told, self._told = self._told, None
+            told()
+        return self._told is None
+
+    def finish(self) -> None:
+        """Wait for it."""
+        while not self.passed():
+            time.sleep(0.0005)
+
+    def close(self) -> None:
+        pass
+
+
+def slow(*, fenced: bool = True) -> None:
+    """The presenter's copies of dma-bufs are made later, in the order of its commands."""
+    accept, draw, released = SwapPresenter.accept, SwapPresenter.draw, SwapPresenter.released
+
+    def accept_later(presenter: SwapPresenter, source: Source, damage: Rect) -> None:
+        if isinstance(presenter._fence, LateFence):
+            presenter._fence.finish()
+        if isinstance(source, DmabufSource):
+            presenter._fence = LateFence(lambda: presenter.renderer.accept(source, damage))
+        else:
+            accept(presenter, source, damage)
+
+    def draw_after_it(presenter: SwapPresenter, scene: Scene) -> None:
+        if isinstance(presenter._fence, LateFence):
+            presenter._fence.finish()
+        draw(presenter, scene)
+
+    setattr(SwapPresenter, "accept", accept_later)  # noqa: B010
+    setattr(SwapPresenter, "draw", draw_after_it)  # noqa: B010
+    setattr(SwapPresenter, "released", released if fenced else lambda _: True)  # noqa: B010
+
+
+def unfenced() -> None:
+    """Nobody asks the fence."""
+    slow(fenced=False)
+
+
+MUTANTS = {"early": early, "slow": slow, "unfenced": unfenced}
+
+if __name__ == "__main__":
+    MUTANTS[sys.argv.pop(1)]()
+    sys.exit(main())
