@@ -13,6 +13,7 @@ import pytest
 from tests.support.bus import Bus
 from tests.support.process import Child
 from tests.support.qemu import Qemu
+from tests.support.vgpu import GpuVm
 from tests.support.viewer import Viewer
 from tests.support.weston import Weston
 from tests.support.x11 import Xvfb
@@ -64,6 +65,13 @@ def start_qemu(tmp_path: Path) -> Iterator[Callable[..., Qemu]]:
     """A function that starts a VM: keywords as of `Qemu`. All end with the test."""
     with ExitStack() as stack:
         yield _starter(Qemu, stack, tmp_path)
+
+
+@pytest.fixture
+def start_gpu(tmp_path: Path) -> Iterator[Callable[..., GpuVm]]:
+    """A function that starts a VM which is only a GPU: keywords as of `GpuVm`."""
+    with ExitStack() as stack:
+        yield _starter(GpuVm, stack, tmp_path)
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ class Qemu(Child):
         paused: bool = False,
         qtest: bool = False,
         name: str = "",
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.folder = folder
         self.qmp_path = folder / "viewer.qmp"
@@ -77,7 +78,7 @@ class Qemu(Child):
         # Left from an earlier run in the same folder: nobody listens on them.
         for path in (control, self.qmp_path):
             path.unlink(missing_ok=True)
-        super().__init__(argv, folder / "qemu.log")
+        super().__init__(argv, folder / "qemu.log", pass_fds=pass_fds)
         self.qmp = self._connect(control)
         self._qtest = Qtest(folder / "qtest") if qtest else None
 
@@ -134,17 +135,22 @@ class Qemu(Child):
         path.unlink()
         return picture
 
+    @property
+    def qtest(self) -> Qtest:
+        """The guest's side of the machine, of a VM with `qtest=True`."""
+        assert self._qtest, "needs qtest=True"
+        return self._qtest
+
     def framebuffer(self) -> Framebuffer:
         """The frame buffer of the current mode, which must be a linear one of 32 bits.
 
         A ramfb is found in RAM by its present picture, which must not be plain.
         """
-        assert self._qtest, "needs qtest=True"
         shown = self.screendump()
         address = bar(self.qmp)
         if address is None:
             address = search(self.qmp, shown, self.folder, self._memory << 20)
-        return Framebuffer(self._qtest, address, shown.shape[1], shown.shape[0])
+        return Framebuffer(self.qtest, address, shown.shape[1], shown.shape[0])
 
     def send_keys(self, *keys: str) -> None:
         """Type on the guest's keyboard, by QMP: names are QKeyCodes, `ctrl-b` is a chord."""

@@ -1,8 +1,9 @@
-"""Writing into the guest's memory from outside, by QEMU's qtest protocol.
+"""The guest's side of QEMU, from outside, by QEMU's qtest protocol.
 
-It works beside a running TCG guest as well, and marks what it writes as dirty
-just as the guest's own writes do: a frame buffer drawn in this way needs no
-driver and no program in the guest.
+Memory can be written beside a running TCG guest as well, and what is written
+is marked as dirty just as by the guest's own writes: a frame buffer drawn in
+this way needs no driver and no program in the guest. Where the
+guest does nothing at all, whole devices can be driven (tests/support/vgpu).
 """
 
 from __future__ import annotations
@@ -34,10 +35,45 @@ class Qtest:
         """Read guest physical memory."""
         return bytes.fromhex(self._command(f"read {address:#x} {size:#x}")[2:])
 
+    def readb(self, address: int) -> int:
+        """Read 8 bits at a guest physical address, of memory or of a device."""
+        return self._number(f"readb {address:#x}")
+
+    def readw(self, address: int) -> int:
+        """Read 16 bits."""
+        return self._number(f"readw {address:#x}")
+
+    def readl(self, address: int) -> int:
+        """Read 32 bits."""
+        return self._number(f"readl {address:#x}")
+
+    def writeb(self, address: int, value: int) -> None:
+        """Write 8 bits to a guest physical address, of memory or of a device."""
+        self._command(f"writeb {address:#x} {value:#x}")
+
+    def writew(self, address: int, value: int) -> None:
+        """Write 16 bits."""
+        self._command(f"writew {address:#x} {value:#x}")
+
+    def writel(self, address: int, value: int) -> None:
+        """Write 32 bits."""
+        self._command(f"writel {address:#x} {value:#x}")
+
+    def inl(self, port: int) -> int:
+        """Read 32 bits of an I/O port."""
+        return self._number(f"inl {port:#x}")
+
+    def outl(self, port: int, value: int) -> None:
+        """Write 32 bits to an I/O port."""
+        self._command(f"outl {port:#x} {value:#x}")
+
     def close(self) -> None:
         """Close the connection."""
         self._file.close()
         self._socket.close()
+
+    def _number(self, line: str) -> int:
+        return int(self._command(line), 16)
 
     def _command(self, line: str) -> str:
         self._socket.sendall(line.encode() + b"\n")
