@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 from tests.support.qtest import Qtest
 from tests.support.vgpu import wire
@@ -14,6 +15,7 @@ from tests.support.vgpu.virtio import Pending, Virtio
 from tests.support.vgpu.wire import FORMATS, Command, Display, Rect
 
 _DEVICE = 16
+_FEATURES = wire.FEATURE_VIRGL | wire.FEATURE_BLOB
 _CONTROL, _CURSOR = 0, 1
 _NUM_SCANOUTS = 8  # offset in the device's configuration
 _ANSWER = 4096
@@ -33,9 +35,14 @@ class Gpu:
 
     def __init__(self, qtest: Qtest, ram: GuestRam) -> None:
         self.ram = ram
-        self._virtio = Virtio(qtest, ram, _DEVICE, wire.FEATURE_VIRGL | wire.FEATURE_BLOB)
-        self._virtio.start(2)
+        self._qtest = qtest
         self._ids, self._fences = itertools.count(1), itertools.count(1)
+        self.reset()
+
+    def reset(self) -> None:
+        """Reset the device and set it up again, as a guest that boots."""
+        self._virtio = Virtio(self._qtest, self.ram, _DEVICE, _FEATURES)
+        self._virtio.start(2)
         self._cursors: dict[int, Cursor] = {}
 
     @property
@@ -127,12 +134,17 @@ class Gpu:
             raise Refused(f"the GPU says {wire.ERRORS[kind]}")
         return answer
 
-    def send_probe(self) -> Pending:
-        """A request that does nothing: its answer says that the queue has come that far.
+    def standstill(self, resource: Resource, rect: Rect | None = None) -> float:
+        """Flush; return the seconds until the device goes on to the request behind.
 
-        The queue stands still from a flush until every display has taken the frame.
+        So long the guest's drawing stands still: until every display has said
+        that it no longer needs the frame.
         """
-        return self.send(Command.GET_DISPLAY_INFO)
+        flush = resource.send_flush(rect)
+        self.send(Command.GET_DISPLAY_INFO).measure()
+        gone = time.monotonic() - flush.sent
+        self.check(flush)
+        return gone
 
     def update_cursor(self, command: Command, body: bytes) -> None:
         """A request on the cursor queue, which the device takes without a word."""

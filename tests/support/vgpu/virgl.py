@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tests.support.vgpu import wire
-from tests.support.vgpu.wire import Bytes, Command, Rect
+from tests.support.vgpu.wire import Bytes, Command
 
 if TYPE_CHECKING:
     from tests.support.vgpu.gpu import Gpu
     from tests.support.vgpu.resource import Resource, Resource3D
 
-_CREATE_OBJECT, _SET_FRAMEBUFFER, _CLEAR, _INLINE_WRITE, _COPY_REGION = 1, 5, 7, 9, 17
+_CREATE_OBJECT, _SET_FRAMEBUFFER, _CLEAR, _INLINE_WRITE = 1, 5, 7, 9
 _SURFACE = 8  # type of object
 _COLOR_0 = 1 << 2  # what CLEAR clears
 
@@ -57,13 +57,6 @@ class Context:
         head = [target.id, 0, 0, 4 * width, 0, *box]  # level, usage, stride, layer stride
         data = struct.unpack(f"<{len(pixels) // 4}I", pixels)
         self.submit(_command(_INLINE_WRITE, 0, [*head, *data]))
-
-    def copy(self, target: Resource3D, x: int, y: int, source: Resource3D, rect: Rect) -> None:
-        """Copy a part of another resource into this one, its top left to x, y."""
-        left, top, width, height = rect
-        origin = [source.id, 0, left, top, 0]
-        words = [target.id, 0, x, y, 0, *origin, width, height, 1]
-        self.submit(_command(_COPY_REGION, 0, words))
 
     def submit(self, stream: bytes) -> None:
         """Run commands; return when the host has finished them."""

@@ -135,6 +135,13 @@ class Pending:
         assert self._answer is not None
         return self._answer
 
+    def measure(self, timeout: float = 10.0) -> float:
+        """Seconds from sending to the answer, looking all the time. Raises `Timeout`."""
+        while not self.done:
+            if time.monotonic() > self.sent + timeout:
+                raise Timeout(f"waited {timeout:g} s for the GPU to answer")
+        return time.monotonic() - self.sent
+
     def finish(self, length: int) -> None:
         """For the queue: the device wrote `length` bytes."""
         request, answer = self._blocks
