@@ -34,6 +34,9 @@ transports = pytest.mark.parametrize(
 devices = pytest.mark.parametrize("device", ["virtio-gpu-pci", "virtio-vga"])
 
 
+TIMEOUT = 1.0
+"""Seconds after which QEMU takes a listener for dead and no longer waits for its answers."""
+
 SIZES = [(641, 479), (1919, 1199), (127, 63), (1023, 767), (65, 801), (1920, 1200), (640, 480)]
 
 
@@ -170,7 +173,7 @@ def test_page_flips(transport: str, watch: Watch) -> None:
     sight = watch(transport)
     resources = [sight.gpu.resource_2d(800, 600) for _ in range(3)]
     fds = 0
-    for number in range(60):
+    for number in range(30):
         resource = resources[number % 3]
         want = pattern(800, 600, number)
         resource.put(want)
@@ -308,16 +311,39 @@ def test_reset(transport: str, watch: Watch) -> None:
 def test_two_heads(
     transport: str, start_gpu: StartGpu, start_viewer: StartViewer, xvfb: Xvfb
 ) -> None:
-    """Both heads show parts of one resource; each viewer sees its own, and its own sprite."""
+    """Both heads show parts of one resource; a viewer sees its own part, with its own sprite."""
     vm = start_gpu(device="virtio-gpu-pci,max_outputs=2")
+    assert vm.gpu.heads == 2
     resource = vm.gpu.resource_2d(1440, 600)
     parts: list[Rect] = [(0, 0, 800, 600), (800, 120, 640, 480)]
     for head, rect in enumerate(parts):
         vm.gpu.scanout(resource, rect, head)
     whole = show(resource)
+    images = sprite(64, 64), sprite(64, 64)[::-1].copy()
     for head, rect in enumerate(parts):
-        viewer = start_viewer(
-            xvfb, "--qmp", vm.qmp_path, "--console", str(head), *TRANSPORTS[transport]
-        )
-        viewer.wait_shows(part(whole, rect))
-        viewer.close()
+        args = "--qmp", vm.qmp_path, "--console", str(head), *TRANSPORTS[transport]
+        sight = Sight(vm, start_viewer(xvfb, *args))
+        sight.viewer.wait_shows(part(whole, rect))
+        for other in (0, 1):
+            vm.gpu.cursor(other).define(images[other], 40 + other, 50)
+        sight.wait_close(over(part(whole, rect), images[head], 40 + head, 50))
+        sight.viewer.close()
+
+
+@transports
+def test_the_guest_draws_on_while_x_stands_still(
+    transport: str, start_gpu: StartGpu, start_viewer: StartViewer, own_xvfb: Xvfb
+) -> None:
+    """Flips and new modes are taken at once by a viewer that cannot show them yet."""
+    vm = start_gpu()
+    viewer = start_viewer(own_xvfb, "--qmp", vm.qmp_path, *TRANSPORTS[transport])
+    resources = [vm.gpu.resource_2d(width, 600) for width in (800, 800, 640)]
+    vm.gpu.scanout(resources[0])
+    viewer.wait_shows(show(resources[0]))
+    with own_xvfb.paused():
+        for number in range(30):
+            resource = resources[number % 3]
+            resource.put(pattern(resource.width, 600, number))
+            vm.gpu.scanout(resource)
+            assert vm.gpu.standstill(resource) < TIMEOUT / 2
+    viewer.wait_shows(pattern(640, 600, 29))
