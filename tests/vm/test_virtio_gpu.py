@@ -46,6 +46,11 @@ class Sight:
     def __init__(self, vm: GpuVm, viewer: Viewer) -> None:
         self.vm, self.gpu, self.viewer = vm, vm.gpu, viewer
 
+    def check_transport(self, transport: str) -> None:
+        """Fail if what is shown came another way: QEMU sends bytes where a map is refused."""
+        maps = Path(f"/proc/{self.viewer.pid}/maps").read_text()
+        assert ("memfd:virtio-gpu res" in maps) == (transport == "map")
+
     def wait_close(self, want: Picture) -> None:
         """Wait for a picture with a blended sprite: OpenGL may round either way."""
 
@@ -110,6 +115,7 @@ def test_formats(device: str, transport: str, watch: Watch) -> None:
         resource = sight.gpu.resource_2d(400 + 16 * number, 300, name)
         sight.gpu.scanout(resource)
         sight.viewer.wait_shows(show(resource, number))
+        sight.check_transport(transport)
         resource.unref()
 
 
@@ -135,6 +141,7 @@ def test_partial_flushes(transport: str, watch: Watch) -> None:
         resource.show(change, *rect[:2])
         part(want, rect)[:] = change
         sight.viewer.wait_shows(want)
+    sight.check_transport(transport)
 
 
 @transports
@@ -165,6 +172,7 @@ def test_panned(transport: str, watch: Watch) -> None:
             part(whole, square)[:] = change = noise(square, seed)
             resource.show(change, *square[:2])
             sight.viewer.wait_shows(part(whole, rect))
+    sight.check_transport(transport)
 
 
 @transports
@@ -182,6 +190,7 @@ def test_page_flips(transport: str, watch: Watch) -> None:
         if number == 6:
             fds = len(sight.viewer.fds())
     until(lambda: len(sight.viewer.fds()) <= fds, f"no more than {fds} descriptors")
+    sight.check_transport(transport)
 
 
 @transports
@@ -203,6 +212,7 @@ def test_sizes(transport: str, watch: Watch) -> None:
         resource = sight.gpu.resource_2d(width, height)
         sight.gpu.scanout(resource)
         sight.viewer.wait_shows(show(resource))
+        sight.check_transport(transport)
         resource.unref()
 
 
