@@ -202,6 +202,8 @@ class PictureCalls:
         fds = {handle: call.take_fd(handle) for handle in set(wanted)}
         at = [fds[handle] for handle in wanted]
         planes = tuple(Plane(*p) for p in zip(at, offsets, strides, strict=False))
+        if y0_top:  # y counts from the picture's top, which is the last row in memory
+            y = backing_height - y - height
         rect, backing = (x, y, width, height), (backing_width, backing_height)
         self._put_dmabuf(DmabufSource(planes, rect, backing, fourcc, modifier, bool(y0_top)))
 

@@ -90,7 +90,7 @@ class Canvas:
         return self.memory[self.offset :].tobytes()
 
     def picture(self, rect: Rect | None = None, *, bottom_up: bool = False) -> Picture:
-        """What a rectangle of rows in memory looks like now."""
+        """What a rectangle of the picture looks like now; `bottom_up` as of `Dmabuf`."""
         x, y, width, height = rect or self.all
-        shown = self.layout.decode(self._pixels[y : y + height, x : x + width])
-        return shown[::-1] if bottom_up else shown
+        rows = self._pixels[::-1] if bottom_up else self._pixels
+        return self.layout.decode(rows[y : y + height, x : x + width])
