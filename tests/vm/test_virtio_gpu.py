@@ -199,6 +199,8 @@ def test_flips_at_full_speed(transport: str, watch: Watch) -> None:
     sight = watch(transport)
     resources = [sight.gpu.resource_2d(800, 600) for _ in range(3)]
     pictures = [show(resource, seed) for seed, resource in enumerate(resources)]
+    sight.gpu.flip(resources[0])
+    sight.viewer.wait_shows(pictures[0])
     for number in range(200):
         sight.gpu.flip(resources[number % 3])
     sight.viewer.wait_shows(pictures[199 % 3])
