@@ -21,6 +21,7 @@ from tests.support.wait import until
 WIDTH, HEIGHT = 640, 240
 
 BAD = {name: call for name, call in hostile.BAD_CALLS.items() if name.startswith("dmabuf")}
+MAPS = {name: call for name, call in hostile.BAD_CALLS.items() if name.startswith("map")}
 
 
 @pytest.fixture
@@ -49,6 +50,15 @@ def text_over(stage: Stage, since: int, *pictures: Picture) -> str:
         if not all(stage.differs(with_text(picture, text), 1) for picture in pictures):
             return text
     return ""
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_bad_map(stage: Stage, canvas: Canvas, name: str) -> None:
+    """Refused, upon which QEMU sends bytes: these are shown, with nothing said over them."""
+    MAPS[name](stage.listener)
+    Sent().show(stage.listener, canvas)
+    stage.wait_shows(canvas.picture())
+    assert "pictures come as bytes: " in stage.viewer.output
 
 
 @pytest.mark.parametrize("name", BAD)
