@@ -359,3 +359,25 @@ def test_the_guest_draws_on_while_x_stands_still(
             vm.gpu.scanout(resource)
             assert vm.gpu.standstill(resource) < TIMEOUT / 2
     viewer.wait_shows(pattern(640, 600, 29))
+
+
+@requires("dmabuf-export")
+@transports
+def test_blobs(transport: str, start_gpu: StartGpu, start_viewer: StartViewer, xvfb: Xvfb) -> None:
+    """Guest memory as it is, with gl=off: what QEMU offers to map is not it, so bytes come."""
+    vm = start_gpu(device="virtio-vga,blob=on")
+    assert vm.gpu.blobs
+    sight = Sight(vm, start_viewer(xvfb, "--qmp", vm.qmp_path, *TRANSPORTS[transport]))
+    for number, name in enumerate(FORMATS):
+        blob = vm.gpu.blob(400 + 16 * number, 300, name, stride=4096, offset=8192)
+        vm.gpu.scanout(blob)
+        want = show(blob, number)
+        sight.viewer.wait_shows(want)
+        rect = 100, 50, 128, 96
+        part(want, rect)[:] = change = noise(rect, number)
+        blob.show(change, *rect[:2])
+        sight.viewer.wait_shows(want)
+        vm.gpu.scanout(blob, rect)
+        blob.flush(rect)
+        sight.viewer.wait_shows(change)
+    sight.check_transport("bytes")
