@@ -339,6 +339,9 @@ def test_two_heads(
         for other in (0, 1):
             vm.gpu.cursor(other).define(images[other], 40 + other, 50)
         sight.wait_close(over(part(whole, rect), images[head], 40 + head, 50))
+        for other in (0, 1):
+            vm.gpu.cursor(other).hide()
+        sight.viewer.wait_shows(part(whole, rect))
         sight.viewer.close()
 
 
