@@ -159,7 +159,8 @@ class Resource3D(Resource):
 class Blob(Resource):
     """RESOURCE_CREATE_BLOB of guest memory: the host shows the guest's own pages.
 
-    Rows are `stride` bytes apart and begin `offset` bytes into the memory.
+    Rows are `stride` bytes apart and begin `offset` bytes into the memory, which
+    QEMU with gl=on does not pass on. `virtio-vga-gl` takes no scanout of them.
     """
 
     def __init__(

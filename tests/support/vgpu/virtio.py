@@ -59,10 +59,6 @@ class Virtio:
         """32 bits of the device's own configuration."""
         return self.qtest.readl(self._regions[_DEVICE] + offset)
 
-    def set_config(self, offset: int, value: int) -> None:
-        """Write 32 bits of the device's own configuration."""
-        self.qtest.writel(self._regions[_DEVICE] + offset, value)
-
     def _structures(self, pci: PciDevice) -> list[tuple[int, int]]:
         found = []
         for capability in pci.capabilities():
