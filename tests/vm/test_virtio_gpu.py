@@ -76,8 +76,8 @@ def test_partial_flushes(transport: str, watch: Watch) -> None:
 def test_panned(transport: str, watch: Watch) -> None:
     """Parts of a resource, to its last pixel: QEMU's bytes and maps may end behind it.
 
-    It reads `4 * x` bytes too many of a part at the bottom, and crashes where these
-    lie in a page that is not there; here they do not.
+    It reads `4 * x` bytes too many of a part at the bottom; here they lie in a page
+    that is there.
     What changes then are squares around two corners of the part, inside and outside.
     """
     sight = watch(transport)

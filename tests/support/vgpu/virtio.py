@@ -126,7 +126,11 @@ class Pending:
         """The answer, most often there within less than a millisecond. Raises `Timeout`."""
         while not self.done and time.monotonic() < self.sent + _SOON:
             time.sleep(_LOOK_EVERY)
-        until(lambda: self.done, "the GPU to answer", timeout)
+        try:
+            until(lambda: self.done, "the GPU to answer", timeout)
+        except Timeout:
+            self._queue.check()
+            raise
         assert self._answer is not None
         return self._answer
 
@@ -185,6 +189,10 @@ class Virtqueue:
         self._available.write(struct.pack("<H", self._sent & 0xFFFF), 2)
         self.qtest.writew(self._bell, self._index)
         return pending
+
+    def check(self) -> None:
+        """Raise an error that says so if QEMU has gone."""
+        self.qtest.readb(self.addresses[0])
 
     def collect(self) -> None:
         """Take in the answers that are there."""
