@@ -35,6 +35,7 @@ class Settings:
     reconnect: bool = True
     resize_guest: bool = True
     offer_map: bool = True
+    offer_dmabuf2: bool = True
     api: Api | None = None
     present: Choice = "auto"
 
@@ -52,6 +53,7 @@ class App:
             wait=settings.wait,
             reconnect=settings.reconnect,
             offer_map=settings.offer_map,
+            offer_dmabuf2=settings.offer_dmabuf2,
         )
         self._link: events.Connected | None = None
         self._asked: list[int] = []  # calls that wait for the guest's buffer to be read

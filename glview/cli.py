@@ -76,6 +76,10 @@ OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         {"action": "store_true", "help": "have byte-array pictures sent, not shared memory"},
     ),
     (
+        ("--no-dmabuf2",),
+        {"action": "store_true", "help": "have dma-bufs announced by QEMU's older call"},
+    ),
+    (
         ("-v", "--verbose"),
         {"action": "count", "default": 0, "help": "say more; twice: even more"},
     ),
@@ -157,6 +161,7 @@ def _run_app(way: Way, options: argparse.Namespace) -> None:
         reconnect=not options.no_reconnect,
         resize_guest=not options.no_resize,
         offer_map=not options.no_map,
+        offer_dmabuf2=not options.no_dmabuf2,
         api=None if options.gl == "auto" else options.gl,
         present=options.present,
     )

@@ -63,11 +63,13 @@ class Listener:
         on_closed: Callable[[str], None],
         *,
         offer_map: bool = True,
+        offer_dmabuf2: bool = True,
     ) -> None:
         self.mailbox = mailbox
         self._sock = sock
         self._framing = Framing(sock)
-        self._offers = [UNIX_MAP, UNIX_DMABUF2] if offer_map else [UNIX_DMABUF2]
+        offers = (UNIX_MAP, offer_map), (UNIX_DMABUF2, offer_dmabuf2)
+        self._offers = [interface for interface, offered in offers if offered]
         self._picture = PictureCalls(self._framing, mailbox, self.answer)
         self._replies = mailbox.replies, self._picture.copier.replies
         self._on_closed = on_closed

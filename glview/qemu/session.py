@@ -100,6 +100,7 @@ class Session:
         wait: bool = False,
         reconnect: bool = True,
         offer_map: bool = True,
+        offer_dmabuf2: bool = True,
     ) -> None:
         """`wake` is called, on any thread, when there is something for the main thread."""
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -109,6 +110,7 @@ class Session:
         self._wait = wait
         self._reconnect = reconnect and way.again
         self._offer_map = offer_map
+        self._offer_dmabuf2 = offer_dmabuf2
         self._stop = threading.Event()
         self._inbox: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
@@ -194,6 +196,7 @@ class Session:
             Mailbox(self._wake),
             lambda reason: inbox.put(("listener lost", reason)),
             offer_map=self._offer_map,
+            offer_dmabuf2=self._offer_dmabuf2,
         )
         listener.start()
         with theirs:

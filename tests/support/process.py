@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -73,7 +73,7 @@ class Child:
 
     def wait(self, timeout: float = 10.0) -> int:
         """Wait for the end; return the exit code, negative for a signal."""
-        return self.process.wait(timeout)
+        return self.process.wait(timeout * PATIENCE)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, if it still runs."""

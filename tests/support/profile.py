@@ -60,14 +60,18 @@ class Profile:
             "Mesa": (self.mesa, probe.mesa_version()),
             "QEMU": (self.qemu, probe.qemu_version()),
         }
-        return [
+        differing = [
             f"{what} is {_text(found)}, not {_text(wanted)}"
             for what, (wanted, found) in expected.items()
             if (found or ())[: len(wanted)] != wanted
         ]
+        if probe.exports_dmabuf() == ("dmabuf-export" in self.lacking):
+            word = "no" if "dmabuf-export" not in self.lacking else "a"
+            differing.append(f"there is {word} render node with udmabuf")
+        return differing
 
 
-# No machine we test on has a render node, so none runs QEMU with gl=on.
+# Only the lab has a render node (scripts/lab), and so runs QEMU with gl=on.
 _LACKING = {
     "debian12": {
         *("dmabuf-import", "dmabuf-import-surfaceless", "dmabuf-export", "listener-map"),
@@ -75,6 +79,7 @@ _LACKING = {
     },
     "debian13": {"dmabuf-import", "dmabuf-export", "scanout-dmabuf2", "listener-release"},
     "debian13-backports": {"dmabuf-export"},
+    "lab": set(),
 }
 
 PROFILES = {
@@ -83,6 +88,7 @@ PROFILES = {
         ("debian12", (3, 11), (22, 3), (7, 2)),
         ("debian13", (3, 13), (25, 0), (10, 0)),
         ("debian13-backports", (3, 13), (26,), (11,)),
+        ("lab", (3, 13), (26,), (11,)),
     )
 }
 

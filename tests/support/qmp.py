@@ -7,6 +7,8 @@ import socket
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from tests.support.wait import PATIENCE
+
 Json: TypeAlias = Any
 """What a command returns is for the caller to know."""
 
@@ -20,7 +22,7 @@ class Qmp:
 
     def __init__(self, path: Path, timeout: float = 10.0) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(timeout)
+        self._socket.settimeout(timeout * PATIENCE)
         self._file = self._socket.makefile("rb")
         self.events: list[dict[str, Any]] = []
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -11,6 +12,9 @@ T = TypeVar("T")
 POLL = 0.005
 """Seconds between two looks."""
 
+PATIENCE = float(os.environ.get("GLVIEW_PATIENCE", "1"))
+"""How many times longer this machine may take for everything."""
+
 
 class Timeout(AssertionError):
     """What was waited for did not happen in time."""
@@ -19,9 +23,10 @@ class Timeout(AssertionError):
 def until(look: Callable[[], T | None], what: str, timeout: float = 10.0) -> T:
     """Call `look` until it returns something true, and return that.
 
-    `timeout` is in seconds; `what` completes the sentence "waited for ...".
+    `timeout` is in seconds, of which slow machines get more; `what` completes the sentence "waited for ...".
     Raises `Timeout`.
     """
+    timeout *= PATIENCE
     deadline = time.monotonic() + timeout
     while True:
         found = look()

@@ -36,13 +36,13 @@ ARGUMENTS = WIDTH, HEIGHT, STRIDE, XRGB8888, b""
 class Pair:
     """A listener and the QEMU that it believes to talk to."""
 
-    def __init__(self, *, offer_map: bool = True, big_endian: bool = False) -> None:
+    def __init__(self, *, big_endian: bool = False, **offers: bool) -> None:
         ours, theirs = socket.socketpair()
         self.news = threading.Event()
         self.closed = threading.Event()
         self.reason: str | None = None
         self.mailbox = Mailbox(self.news.set)
-        self.listener = Listener(ours, self.mailbox, self._ended, offer_map=offer_map)
+        self.listener = Listener(ours, self.mailbox, self._ended, **offers)
         self.listener.start()
         self.qemu = FakeListener(theirs, big_endian=big_endian)
         self.qemu.register()
@@ -103,9 +103,12 @@ def test_registration_keeps_qemu_waiting_for_milliseconds(pair: Pair) -> None:
     assert pair.qemu.auth_seconds + sum(pair.qemu.get_all_seconds) < 0.02
 
 
-def test_without_map_only_dmabufs_are_offered() -> None:
-    pair = Pair(offer_map=False)
-    assert pair.qemu.interfaces == [UNIX_DMABUF2]
+@pytest.mark.parametrize(
+    ("declined", "offered"), [("offer_map", UNIX_DMABUF2), ("offer_dmabuf2", UNIX_MAP)]
+)
+def test_what_is_declined_is_not_offered(declined: str, offered: str) -> None:
+    pair = Pair(**{declined: False})
+    assert pair.qemu.interfaces == [offered]
     pair.close()
 
 
