@@ -1,5 +1,5 @@
-/* Counts what copies pixels into OpenGL, and what makes and deletes its objects, below
-   every binding.
+/* Counts what copies pixels into OpenGL, what makes and deletes its objects, and what
+   waits for it, below every binding.
 
    cc -shared -fPIC -O2 -o glcount.so glcount.c; LD_PRELOAD=glcount.so GLCOUNT=FILE program
 
@@ -76,7 +76,9 @@ static struct record *records;
     F(22, void *, eglCreateImageKHR, (P a, P b, E c, P d, P e), (a, b, c, d, e)) \
     F(23, E, eglDestroyImageKHR, (P a, P b), (a, b)) \
     F(24, void, glGenTextures, (I a, P b), (a, b)) \
-    F(25, void, glDeleteTextures, (I a, P b), (a, b))
+    F(25, void, glDeleteTextures, (I a, P b), (a, b)) \
+    F(26, I, eglDupNativeFenceFDANDROID, (P a, P b), (a, b)) \
+    F(27, I, eglClientWaitSyncKHR, (P a, P b, I c, uint64_t d), (a, b, c, d))
 
 #define DEFINE(i, result, name, parameters, arguments) \
     static result our_##name parameters { \

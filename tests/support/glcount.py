@@ -12,6 +12,8 @@ _OBJECTS = {
     "images": ("eglCreateImageKHR", "eglDestroyImageKHR"),
     "textures": ("glGenTextures", "glDeleteTextures"),
 }
+_FENCES = {"native": "eglDupNativeFenceFDANDROID", "asked": "eglClientWaitSyncKHR"}
+_NO_COPY = {*_FENCES.values(), *(name for pair in _OBJECTS.values() for name in pair)}
 
 
 class GlCount:
@@ -28,10 +30,13 @@ class GlCount:
         self._file = folder / "glcount"
         self.environment = {"LD_PRELOAD": str(library), "GLCOUNT": str(self._file)}
 
+    def restart(self) -> None:
+        """Count from 0 in the process that is started next."""
+        self._file.unlink(missing_ok=True)
+
     def calls(self) -> dict[str, int]:
         """Calls of each function that copies pixels so far; those never called are left out."""
-        objects = {name for pair in _OBJECTS.values() for name in pair}
-        return {n: count for n, count in self._read().items() if count and n not in objects}
+        return {n: count for n, count in self._read().items() if count and n not in _NO_COPY}
 
     @property
     def imports(self) -> int:
@@ -42,6 +47,11 @@ class GlCount:
         """How many EGLImages and textures there are. (glview makes them one by one.)"""
         calls = self._read()
         return {kind: calls[make] - calls[end] for kind, (make, end) in _OBJECTS.items()}
+
+    def fences(self) -> dict[str, int]:
+        """How many fences became descriptors, and how often one was asked."""
+        calls = self._read()
+        return {kind: calls[name] for kind, name in _FENCES.items()}
 
     def _read(self) -> dict[str, int]:
         with self._file.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as map:

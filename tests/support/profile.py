@@ -65,9 +65,9 @@ class Profile:
             for what, (wanted, found) in expected.items()
             if (found or ())[: len(wanted)] != wanted
         ]
-        if probe.exports_dmabuf() == ("dmabuf-export" in self.lacking):
-            word = "no" if "dmabuf-export" not in self.lacking else "a"
-            differing.append(f"there is {word} render node with udmabuf")
+        exports = "dmabuf-export" not in self.lacking
+        if probe.exports_dmabuf() != exports:
+            differing.append(f"there is {'no' if exports else 'a'} render node with udmabuf")
         return differing
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.support.qmp import Qmp
 from tests.support.screen import Picture, bgrx
-from tests.support.wait import until
+from tests.support.wait import PATIENCE, until
 
 PCI_CLASS_DISPLAY = 3
 
@@ -23,7 +23,7 @@ class Qtest:
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(10)
+        self._socket.settimeout(10 * PATIENCE)
         self._socket.connect(str(path))
         self._file = self._socket.makefile("rb")
 

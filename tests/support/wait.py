@@ -23,7 +23,8 @@ class Timeout(AssertionError):
 def until(look: Callable[[], T | None], what: str, timeout: float = 10.0) -> T:
     """Call `look` until it returns something true, and return that.
 
-    `timeout` is in seconds, of which slow machines get more; `what` completes the sentence "waited for ...".
+    `timeout` is in seconds, of which slow machines get more; `what` completes
+    the sentence "waited for ...".
     Raises `Timeout`.
     """
     timeout *= PATIENCE
