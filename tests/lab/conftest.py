@@ -31,6 +31,6 @@ def sight(
     counter.restart()
     folders = tmp_path_factory.mktemp("gpu"), tmp_path_factory.mktemp("viewer")
     vm = GpuVm(folders[0], device=device, display=gl_display())
-    args = "--qmp", vm.qmp_path, "-vv", *options
+    args = "--qmp", str(vm.qmp_path), *options
     with vm, Viewer(folders[1], xvfb, *args, env=counter.environment) as viewer:
         yield Sight(vm, viewer, counter)

@@ -12,7 +12,6 @@ from tests.support.screen import Picture
 from tests.support.vgpu import GpuVm
 from tests.support.viewer import Viewer
 
-
 SIGHTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "virgl": ("virtio-vga-gl", ()),
     "virgl-dmabuf1": ("virtio-vga-gl", ("--no-dmabuf2",)),
