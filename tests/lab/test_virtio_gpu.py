@@ -42,7 +42,8 @@ KEPT = [case for case in WHOLE if case != ("blob", "2d")]
 
 def each(*cases: tuple[str, str]) -> pytest.MarkDecorator:
     """Run a test with a `sight` and a `kind` of buffer."""
-    return pytest.mark.parametrize(("sight", "kind"), cases, indirect=["sight"])
+    names = "sight", "kind"
+    return pytest.mark.parametrize(names, cases, indirect=["sight"], scope="module")
 
 
 def part(picture: Picture, rect: Rect) -> Picture:
@@ -108,13 +109,12 @@ def test_panned(sight: Sight, kind: str) -> None:
     resource.unref()
 
 
-@pytest.mark.parametrize("sight", ["virgl", "virgl-dmabuf1"], indirect=True)
-@pytest.mark.parametrize("bottom_up", [False, True], ids=["top-down", "bottom-up"])
-def test_rendered_by_virgl(sight: Sight, bottom_up: bool) -> None:
+@each(*[case for case in WHOLE if case[1].startswith("3d")])
+def test_rendered_by_virgl(sight: Sight, kind: str) -> None:
     """Two targets that the host's OpenGL clears in a colour each, shown in turn."""
     gpu = sight.vm.gpu
     context = gpu.context()
-    targets = [gpu.resource_3d(320, 200, y_0_top=bottom_up) for _ in range(2)]
+    targets = [gpu.resource_3d(320, 200, y_0_top=kind == "3d-bottom-up") for _ in range(2)]
     context.attach(*targets)
     for number, colour in enumerate([(255, 0, 0), (1, 2, 3), (0, 128, 255), (254, 255, 253)]):
         target = targets[number % 2]
@@ -142,11 +142,11 @@ def test_formats(sight: Sight, kind: str) -> None:
         resource.unref()
 
 
-@pytest.mark.parametrize("sight", ["virgl"], indirect=True)
-def test_the_kernel_says_when_the_buffer_is_free(sight: Sight) -> None:
+@each(("virgl", "3d"), ("blob", "blob"))
+def test_the_kernel_says_when_the_buffer_is_free(sight: Sight, kind: str) -> None:
     """By a fence that is a descriptor, which nobody asks again and again."""
     gpu = sight.vm.gpu
-    resource = gpu.resource_3d(320, 200)
+    resource = KINDS[kind](gpu, 320, 200)
     before = sight.counter.fences()
     gpu.scanout(resource)
     want = pattern(320, 200)
