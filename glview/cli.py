@@ -23,6 +23,7 @@ _EPILOG = """\
 commands:
   glview demo                    open a small VM of its own, to look at and type at
   glview run -- QEMU OPTIONS     start QEMU with a display for glview, and open it
+  glview doctor                  say what this machine can show, and how to start QEMU
 
 Without --address, --qmp or --fd the session bus is searched.
 """
@@ -75,6 +76,7 @@ OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         ("--no-map",),
         {"action": "store_true", "help": "have byte-array pictures sent, not shared memory"},
     ),
+    (("--json",), {"action": "store_true", "help": "doctor only: say it as JSON"}),
     (
         ("--no-dmabuf2",),
         {"action": "store_true", "help": "have dma-bufs announced by QEMU's older call"},
@@ -106,12 +108,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = "view"
     rest: list[str] = []
-    if arguments and arguments[0] in ("demo", "run"):
+    if arguments and arguments[0] in ("demo", "run", "doctor"):
         command = arguments.pop(0)
     if "--" in arguments:
         at = arguments.index("--")
         arguments, rest = arguments[:at], arguments[at + 1 :]
     options = parser().parse_args(arguments)
+    if options.json and command != "doctor":
+        parser().error("--json goes with glview doctor")
     _log(options.verbose)
     try:
         return _COMMANDS[command](options, rest)
@@ -230,4 +234,17 @@ def _show_own(process: QemuProcess, options: argparse.Namespace) -> int:
         return process.stop()
 
 
-_COMMANDS = {"view": _view, "run": _run, "demo": _demo}
+def _doctor(options: argparse.Namespace, rest: list[str]) -> int:
+    from glview.doctor import report
+    from glview.doctor.advice import advise
+    from glview.doctor.examine import examine
+
+    if rest:
+        parser().error(f"unexpected: -- {' '.join(rest)}")
+    facts = examine(options.gl)
+    advice = advise(facts)
+    print((report.as_json if options.json else report.as_text)(facts, advice))
+    return advice.exit_code
+
+
+_COMMANDS = {"view": _view, "run": _run, "demo": _demo, "doctor": _doctor}

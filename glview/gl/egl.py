@@ -14,6 +14,8 @@ from glview.errors import NoGraphicsError
 from glview.scanout.formats import MOD_INVALID
 
 EXTENSIONS, VENDOR, VERSION = 0x3055, 0x3053, 0x3054
+DEVICE = 0x322C
+DRM_DEVICE_FILE, DRM_RENDER_NODE_FILE = 0x3233, 0x3377
 NONE = 0x3038
 LINUX_DMA_BUF = 0x3270
 LINUX_DRM_FOURCC = 0x3271
@@ -57,6 +59,9 @@ _EXTENSION_CALLS: dict[str, tuple[Any, ...]] = {
         *(_U, _P, _I, _I),
         *(ctypes.POINTER(ctypes.c_uint64), ctypes.POINTER(_U), _IP),
     ),
+    "eglQueryDisplayAttribEXT": (_U, _P, _I, ctypes.POINTER(_P)),
+    "eglQueryDeviceStringEXT": (ctypes.c_char_p, _P, _I),
+    "eglGetDisplayDriverName": (ctypes.c_char_p, _P),
 }
 
 
@@ -76,6 +81,7 @@ class EGL:
         self.display = display
         self.extensions = frozenset(self._query(EXTENSIONS).split())
         self.vendor = self._query(VENDOR)
+        self.version = self._query(VERSION)
         self._calls: dict[str, Any] = {}
         for name, signature in _EXTENSION_CALLS.items():
             address = self.find(name)
@@ -89,6 +95,34 @@ class EGL:
     def _query(self, what: int) -> str:
         raw: bytes | None = self._lib.eglQueryString(self.display, what)
         return raw.decode(errors="replace") if raw else ""
+
+    def driver_name(self) -> str:
+        """The driver's own name, e.g. ``radeonsi``; empty where it does not tell."""
+        if "EGL_MESA_query_driver" not in self.extensions:
+            return ""
+        raw: bytes | None = self._calls["eglGetDisplayDriverName"](self.display)
+        return (raw or b"").decode(errors="replace")
+
+    def drm_node(self) -> str:
+        """The device file of the GPU that draws, its render node if there is one.
+
+        Empty for a software renderer, and where EGL does not tell.
+        (EGL_EXT_device_query, EGL_EXT_device_drm, EGL_EXT_device_drm_render_node)
+        """
+        client: bytes | None = self._lib.eglQueryString(None, EXTENSIONS)
+        known = set((client or b"").decode(errors="replace").split())
+        if not known & {"EGL_EXT_device_query", "EGL_EXT_device_base"}:
+            return ""
+        device = ctypes.c_void_p()
+        ask = self._calls["eglQueryDisplayAttribEXT"]
+        if not ask(self.display, DEVICE, ctypes.byref(device)) or not device:
+            return ""
+        tell = self._calls["eglQueryDeviceStringEXT"]
+        has = (tell(device, EXTENSIONS) or b"").decode(errors="replace").split()
+        if "EGL_EXT_device_drm_render_node" in has and (node := tell(device, DRM_RENDER_NODE_FILE)):
+            return str(node.decode(errors="replace"))
+        node = tell(device, DRM_DEVICE_FILE) if "EGL_EXT_device_drm" in has else None
+        return (node or b"").decode(errors="replace")
 
     @property
     def imports_dmabufs(self) -> bool:

@@ -27,10 +27,11 @@ _LAST_WORDS = 2.0  # seconds from a broken QMP connection to QEMU's end, if it i
 _KEPT_LINES = 4
 _STDERR = 2
 _NO_PROGRAM = "on Debian and Ubuntu: apt install qemu-system-x86"
-_NO_DBUS_MODULE = (
+NO_DBUS_MODULE = (
     "this QEMU lacks its D-Bus display, ui-dbus.so: package qemu-system-common on Debian 12, "
     "qemu-system-modules-opengl on Debian 13, qemu-ui-dbus on Fedora and Arch"
 )
+_NO_GL = "glview doctor tells on which render nodes gl=on works; gl=off needs none"
 
 
 class QemuProcess:
@@ -108,7 +109,7 @@ class QemuProcess:
         """Put QEMU's end during start into words."""
         self._pump.join(_LAST_WORDS)
         words = "; ".join(line for line in self._tail if line)
-        hint = _NO_DBUS_MODULE if _lacks_dbus(words) else ""
+        hint = NO_DBUS_MODULE if _lacks_dbus(words) else _NO_GL if _lacks_gl(words) else ""
         said = f": {words}" if words else ", without a word and without a display"
         return LaunchError(f"QEMU ended with exit code {self.exit_code}{said}", hint)
 
@@ -178,3 +179,7 @@ def _fork(
 
 def _lacks_dbus(words: str) -> bool:
     return "dbus" in words and ("not available" in words or "does not accept value" in words)
+
+
+def _lacks_gl(words: str) -> bool:
+    return "render node" in words or "egl:" in words

@@ -69,12 +69,15 @@ class Window:
         size: tuple[int, int],
         wanted: Api | None,
         events: WindowEvents,
+        *,
+        visible: bool = True,
     ) -> None:
         """Open a window with a framebuffer of `size` pixels.
 
         `wanted` is the kind of context, None for OpenGL ES 3.0 or, failing
         that, OpenGL 3.3 core. Raises NoGraphicsError.
         """
+        self._visible = visible
         self.platform = platform
         self.fd = window_system.connection_fd(glfw, platform)
         self._glfw = glfw
@@ -122,6 +125,7 @@ class Window:
     def _hint(self, kind: Api) -> None:
         glfw = self._glfw
         glfw.default_window_hints()
+        glfw.window_hint(glfw.VISIBLE, self._visible)
         glfw.window_hint(glfw.CONTEXT_CREATION_API, glfw.EGL_CONTEXT_API)
         if kind == "es":
             glfw.window_hint(glfw.CLIENT_API, glfw.OPENGL_ES_API)

@@ -19,6 +19,7 @@ BELOW = {
     "qemu": {"qemu", "dbus", "scanout"},
     "ui": {"ui", "gl", "scanout", "qemu.input"},
     "present": {"present", "gl", "scanout", "ui.window"},
+    "doctor": {"doctor", "ui", "present", "gl", "scanout", "qemu", "__version__"},
     "testing": {"testing", "dbus"},
 }
 

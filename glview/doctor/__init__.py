@@ -1,0 +1,1 @@
+"""What this machine can show, found by trying: `glview doctor`."""

@@ -1,0 +1,7 @@
+"""A probe in a process of its own: ``python -m glview.doctor PROBE API [KIND]``."""
+
+from __future__ import annotations
+
+from glview.doctor.child import main
+
+main()
