@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict
 
 from glview.doctor.advice import Advice
 from glview.doctor.facts import Facts, Node, QemuFacts, Start, Trial, WindowFacts
 
+_WIDTH = 96
 _LABEL = 12
 _MODULES = {"ui-dbus": "the D-Bus display", "ui-opengl": "gl=on", "virtio-gpu-gl": "virgl"}
 
@@ -35,7 +37,16 @@ def as_text(facts: Facts, advice: Advice) -> str:
 
 
 def _line(label: str, text: str) -> str:
-    return f"  {label:{_LABEL}} {text}".rstrip()
+    return _wrap(f"  {label:{_LABEL}} {text}".rstrip(), " " * (_LABEL + 3))
+
+
+def _wrap(line: str, indent: str) -> str:
+    return textwrap.fill(
+        *(line, _WIDTH),
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _display(window: WindowFacts) -> Iterator[str]:
@@ -84,7 +95,7 @@ def _qemu(qemu: QemuFacts | None) -> Iterator[str]:
     for name, there in qemu.modules.items():
         yield _line("yes" if there else "no", f"{name}, for {_MODULES[name]}")
     for start in (qemu.plain, *qemu.gl):
-        yield f"  -display {start.option}: {_verdict(start)}"
+        yield _wrap(f"  -display {start.option}: {_verdict(start)}", " " * 4)
 
 
 def _verdict(start: Start) -> str:
@@ -105,8 +116,9 @@ def _trials(trials: list[Trial]) -> Iterator[str]:
 
 def _ways(advice: Advice) -> Iterator[str]:
     for way in advice.ways:
-        for number, note in enumerate(way.notes):
-            yield _line("" if number else way.name, f"{way.works}: {note.text}")
+        yield _line(way.name, way.works)
+        for note in way.notes:
+            yield _line("", note.text)
             if note.way_out:
                 yield _line("", f"-> {note.way_out}")
 
