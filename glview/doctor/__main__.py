@@ -1,4 +1,4 @@
-"""A probe in a process of its own: ``python -m glview.doctor PROBE API [KIND]``."""
+"""A probe in a process of its own: ``python -m glview.doctor PROBE API [KIND NODE]``."""
 
 from __future__ import annotations
 

@@ -121,19 +121,16 @@ def _importing(facts: Facts) -> Way:
             f"the OpenGL driver lies: imported pixels do not read back as they are: {_list(lies)}"
         )
         return _dmabuf_way("no", text, _GL_OFF)
-    if exact := _of(trials, "exact"):
-        return _partly(trials, exact[0].buffer)
-    if facts.window.drm_node and {trial.buffer for trial in trials} <= {"memfd"}:
-        text = "no dma-buf to try: this GPU takes no memfd, and there is nothing else"
-        return _dmabuf_way("unsure", text, "load the kernel module udmabuf, as root")
+    if accepted := _of(trials, "exact") + _of(trials, "unread"):
+        return _accepted(trials, accepted[0].buffer)
     return _dmabuf_way("no", _list(trials), _GL_OFF)
 
 
-def _partly(trials: list[Trial], buffer: str) -> Way:
-    """Some formats came out of this kind of buffer as they were, perhaps not all."""
+def _accepted(trials: list[Trial], buffer: str) -> Way:
+    """The driver took this kind of buffer, perhaps not in every format."""
     rest = [t for t in trials if t.buffer == buffer and t.result != "exact"]
     if rest:
-        return _dmabuf_way("unsure", f"not in every format: {_list(rest)}", _GL_OFF)
+        return _dmabuf_way("unsure", f"not certain in every format: {_list(rest)}", _GL_OFF)
     return _dmabuf_way("yes", f"the formats of guests are imported exactly, tried with a {buffer}")
 
 

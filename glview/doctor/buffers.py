@@ -1,7 +1,7 @@
-"""Memory with known pixels, as a dma-buf where the kernel makes them.
+"""Buffers to try imports with: dma-bufs where the machine makes them.
 
-Made by /dev/udmabuf out of a memfd, or by a DMA-BUF heap; both are dma-bufs,
-as those of a guest are. A plain memfd is none, but software Mesa takes it for one.
+A GPU's own (GBM), one made by /dev/udmabuf out of a memfd, or one of a DMA-BUF
+heap. A plain memfd is no dma-buf, but software Mesa takes it for one.
 (linux/udmabuf.h, linux/dma-heap.h, linux/dma-buf.h)
 """
 
@@ -11,8 +11,14 @@ import fcntl
 import mmap
 import os
 import struct
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
+
+from glview.doctor.gbm import GpuBuffer
+
+WIDTH = HEIGHT = 64  # a row of 256 bytes, which every GPU can read; whole pages in all
+STRIDE = WIDTH * 4
+SIZE = STRIDE * HEIGHT
 
 UDMABUF = Path("/dev/udmabuf")
 HEAPS = Path("/dev/dma_heap")
@@ -23,17 +29,29 @@ _SYNC = 0x40086200  # of a u64
 _SYNC_WRITE, _SYNC_END = 2, 4
 
 
-class Buffer:
-    """Memory of `size` bytes behind the descriptor `fd`; has one owner, who closes it."""
+class Buffer(Protocol):
+    """Rows of `stride` bytes behind the descriptor `fd`; has one owner, who closes it."""
 
-    def __init__(self, fd: int, size: int, *, dmabuf: bool) -> None:
+    fd: int
+    stride: int
+
+    def write(self, pixels: bytes) -> None:
+        """Write all rows, so that devices see it. Raises OSError."""
+
+    def close(self) -> None:
+        """Close the descriptor; what was imported of it lives on."""
+
+
+class MemoryBuffer:
+    """See `Buffer`: memory that can be mapped, rows without padding."""
+
+    def __init__(self, fd: int, *, dmabuf: bool) -> None:
         self.fd = fd
-        self._size = size
+        self.stride = STRIDE
         self._dmabuf = dmabuf
 
     def write(self, pixels: bytes) -> None:
-        """Write from the start, so that devices see it. Raises OSError."""
-        with mmap.mmap(self.fd, self._size) as memory:
+        with mmap.mmap(self.fd, SIZE) as memory:
             self._sync(_SYNC_WRITE)
             memory[: len(pixels)] = pixels
             self._sync(_SYNC_WRITE | _SYNC_END)
@@ -43,55 +61,56 @@ class Buffer:
             fcntl.ioctl(self.fd, _SYNC, struct.pack("=Q", flags))
 
     def close(self) -> None:
-        """Close the descriptor; what was imported of it lives on."""
         os.close(self.fd)
 
 
-def memfd(size: int) -> Buffer:
+def memfd() -> MemoryBuffer:
     """Ordinary shared memory."""
     fd = os.memfd_create("glview-doctor", os.MFD_CLOEXEC)
-    os.ftruncate(fd, size)
-    return Buffer(fd, size, dmabuf=False)
+    os.ftruncate(fd, SIZE)
+    return MemoryBuffer(fd, dmabuf=False)
 
 
-def udmabuf(size: int) -> Buffer:
-    """A dma-buf of ordinary memory; `size` is a multiple of the page size. Raises OSError."""
+def udmabuf() -> MemoryBuffer:
+    """A dma-buf of ordinary memory. Raises OSError."""
     memory = os.memfd_create("glview-doctor", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        os.ftruncate(memory, size)
+        os.ftruncate(memory, SIZE)
         fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
         device = os.open(UDMABUF, os.O_RDWR | os.O_CLOEXEC)
         try:
-            request = bytearray(struct.pack("=IIQQ", memory, 1, 0, size))  # 1 is close-on-exec
-            return Buffer(fcntl.ioctl(device, _UDMABUF_CREATE, request), size, dmabuf=True)
+            request = bytearray(struct.pack("=IIQQ", memory, 1, 0, SIZE))  # 1 is close-on-exec
+            return MemoryBuffer(fcntl.ioctl(device, _UDMABUF_CREATE, request), dmabuf=True)
         finally:
             os.close(device)
     finally:
         os.close(memory)
 
 
-def dma_heap(size: int) -> Buffer:
+def dma_heap() -> MemoryBuffer:
     """A dma-buf of the kernel's system heap, or the first that there is. Raises OSError."""
     heaps = sorted(HEAPS.iterdir(), key=lambda heap: (heap.name != "system", heap.name))
     device = os.open(heaps[0], os.O_RDWR | os.O_CLOEXEC)
     try:
-        request = bytearray(struct.pack("=QIIQ", size, 0, os.O_RDWR | os.O_CLOEXEC, 0))
+        request = bytearray(struct.pack("=QIIQ", SIZE, 0, os.O_RDWR | os.O_CLOEXEC, 0))
         fcntl.ioctl(device, _HEAP_ALLOC, request)
-        return Buffer(struct.unpack("=QIIQ", request)[1], size, dmabuf=True)
+        return MemoryBuffer(struct.unpack("=QIIQ", request)[1], dmabuf=True)
     finally:
         os.close(device)
 
 
-KINDS: dict[str, Callable[[int], Buffer]] = {
-    "udmabuf": udmabuf,
-    "dma-heap": dma_heap,
-    "memfd": memfd,
-}
-"""By name; what comes first is most like a guest's buffer."""
+def make(kind: str, node: str) -> Buffer:
+    """A buffer of a kind that is `available`; `node` is for "gbm". Raises OSError."""
+    if kind == "gbm":
+        return GpuBuffer(node, WIDTH, HEIGHT)
+    return {"udmabuf": udmabuf, "dma-heap": dma_heap, "memfd": memfd}[kind]()
 
 
-def available() -> list[str]:
-    """The kinds that this machine has."""
+def available(node: str) -> list[str]:
+    """The kinds that this machine has, what is most like a guest's buffer first.
+
+    `node` is that of the GPU that draws, empty where that is the CPU.
+    """
     heaps = HEAPS.is_dir() and any(HEAPS.iterdir())
-    there = {"udmabuf": UDMABUF.exists(), "dma-heap": heaps, "memfd": True}
-    return [kind for kind in KINDS if there[kind]]
+    there = {"gbm": node, "udmabuf": UDMABUF.exists(), "dma-heap": heaps, "memfd": True}
+    return [kind for kind, found in there.items() if found]

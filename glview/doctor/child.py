@@ -15,14 +15,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from glview.doctor.facts import Failure
 from glview.errors import GlviewError, NoGraphicsError
 
 OTHER_DRIVER = "update or change the driver; LIBGL_ALWAYS_SOFTWARE=1 has Mesa draw without a GPU"
 
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 """Seconds after which a driver is taken to hang."""
 
 
@@ -37,8 +37,8 @@ class Answer(NamedTuple):
 class Teller:
     """The probe's side of the pipe."""
 
-    def __init__(self, fd: int) -> None:
-        self._pipe = os.fdopen(fd, "w", buffering=1)
+    def __init__(self, pipe: TextIO) -> None:
+        self._pipe = pipe
 
     def step(self, text: str) -> None:
         """Say what is about to be done: "while ..."."""
@@ -49,7 +49,7 @@ class Teller:
         self._tell({"fact": [name, value]})
 
     def _tell(self, line: Mapping[str, object]) -> None:
-        self._pipe.write(json.dumps(line) + "\n")
+        print(json.dumps(line), file=self._pipe, flush=True)
 
 
 def ask(*probe: str, timeout: float = TIMEOUT) -> Answer:
@@ -66,11 +66,11 @@ def ask(*probe: str, timeout: float = TIMEOUT) -> Answer:
             check=False,
         )
     except subprocess.TimeoutExpired as late:
-        facts, step = _read(late.stdout or b"")
+        facts, step = read(late.stdout or b"")
         return Answer(
             facts, Failure(f"no answer in {timeout:g} s while {step}", OTHER_DRIVER, _CODE), True
         )
-    facts, step = _read(done.stdout)
+    facts, step = read(done.stdout)
     if "failure" in facts:
         return Answer(facts, Failure(**facts.pop("failure")), False)
     if done.returncode == 0:
@@ -82,7 +82,7 @@ def ask(*probe: str, timeout: float = TIMEOUT) -> Answer:
 _CODE = NoGraphicsError.exit_code
 
 
-def _read(output: bytes) -> tuple[dict[str, Any], str]:
+def read(output: bytes) -> tuple[dict[str, Any], str]:
     """The facts and the latest step of what a probe wrote, its last line perhaps cut off."""
     facts: dict[str, Any] = {}
     step = "starting"
@@ -112,14 +112,12 @@ def main() -> None:
     from glview.doctor import probes
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    pipe = os.dup(sys.stdout.fileno())
+    tell = Teller(os.fdopen(os.dup(sys.stdout.fileno()), "w"))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # drivers may write there
-    tell = Teller(pipe)
     name, api, *rest = sys.argv[1:]
     table: dict[str, Callable[..., None]] = {"window": probes.window, "import": probes.importing}
     try:
         table[name](tell, probes.API[api], *rest)
     except GlviewError as error:
         tell.fact("failure", vars(Failure(str(error.args[0]), error.hint, error.exit_code)))
-    sys.stdout.flush()
     os._exit(0)  # without the driver's own end, which may hang or crash

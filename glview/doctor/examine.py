@@ -17,7 +17,7 @@ def examine(api: str = "auto") -> Facts:
         versions=machine.versions(),
         nodes=nodes,
         window=window,
-        imports=[] if window.failure else _imports(api),
+        imports=[] if window.failure else _imports(api, window.drm_node),
         qemu=qemu.examine(machine.render_nodes(nodes)),
     )
 
@@ -31,11 +31,11 @@ def _window(answer: child.Answer) -> WindowFacts:
     )
 
 
-def _imports(api: str) -> list[Trial]:
+def _imports(api: str, node: str) -> list[Trial]:
     """The import self-test in the first kind of buffer that is not refused."""
     trials: list[Trial] = []
-    for kind in buffers.available():
-        answer = child.ask("import", api, kind)
+    for kind in buffers.available(node):
+        answer = child.ask("import", api, kind, node)
         latest = [Trial(**trial) for trial in answer.facts.get("trials", [])]
         if answer.failure is not None:
             result: Result = "crashed" if answer.crashed else "refused"

@@ -60,13 +60,13 @@ def window(tell: Teller, api: Api | None) -> None:
         tell.fact("uploads", [asdict(trial) for trial in trials])
 
 
-def importing(tell: Teller, api: Api | None, kind: str) -> None:
-    """The import self-test in one kind of buffer: `trials`."""
+def importing(tell: Teller, api: Api | None, kind: str, node: str) -> None:
+    """The import self-test in one kind of buffer, see `buffers.make`: `trials`."""
     opened = _open(tell, api)
     importer = Importer(opened.gl, opened.egl, window_alpha=opened.alpha)
     tell.step(f"making a {kind}")
     try:
-        buffer = buffers.KINDS[kind](selftest.SIZE)
+        buffer = buffers.make(kind, node)
     except OSError as error:
         raise NoGraphicsError(f"no {kind}: {error}") from None
     trials: list[Trial] = []
@@ -87,7 +87,7 @@ def _open(tell: Teller, api: Api | None) -> Window:
     tell.fact("glfw_version", glfw.get_version_string().decode())
     tell.fact("glfw_library", str(glfw._glfw._name))
     tell.step("opening a window with OpenGL")
-    size, events = (selftest.WIDTH, selftest.HEIGHT), cast(WindowEvents, _Deaf())
+    size, events = (buffers.WIDTH, buffers.HEIGHT), cast(WindowEvents, _Deaf())
     return Window(glfw, platform, "glview doctor", size, api, events, visible=False)
 
 

@@ -11,7 +11,7 @@ import ctypes
 import os
 import random
 
-from glview.doctor.buffers import Buffer
+from glview.doctor.buffers import HEIGHT, SIZE, STRIDE, WIDTH, Buffer
 from glview.doctor.facts import Result, Trial
 from glview.errors import NoGraphicsError
 from glview.gl import api
@@ -23,9 +23,6 @@ from glview.scanout.geometry import Rect
 from glview.scanout.memory import Memory
 from glview.scanout.source import DmabufSource, PixelSource, Plane
 
-WIDTH = HEIGHT = 64  # a row of 256 bytes, which every GPU can read; whole pages in all
-STRIDE = WIDTH * 4
-SIZE = STRIDE * HEIGHT
 GUEST_FORMATS = [BY_FOURCC[fourcc_code(name)] for name in ("XR24", "AR24", "XB24", "AB24")]
 """What real guests use."""
 
@@ -57,7 +54,7 @@ def imported(gl: GL, importer: Importer, buffer: Buffer, kind: str, fmt: PixelFo
     name = fourcc_text(fmt.fourcc)
     first, second = picture(2), picture(3)
     buffer.write(first)
-    plane = Plane(os.dup(buffer.fd), 0, STRIDE)
+    plane = Plane(os.dup(buffer.fd), 0, buffer.stride)
     size = WIDTH, HEIGHT
     source = DmabufSource((plane,), (0, 0, *size), size, fmt.fourcc, MOD_LINEAR, False)
     try:
