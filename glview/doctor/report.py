@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import textwrap
 from collections.abc import Iterator
@@ -115,9 +116,9 @@ def _trials(trials: list[Trial]) -> Iterator[str]:
 
 
 def _ways(advice: Advice) -> Iterator[str]:
-    for way in advice.ways:
-        yield _line(way.name, way.works)
-        for note in way.notes:
+    for (works, notes), ways in itertools.groupby(advice.ways, lambda w: (w.works, w.notes)):
+        yield _line(", ".join(way.name for way in ways), works)
+        for note in notes:
             yield _line("", note.text)
             if note.way_out:
                 yield _line("", f"-> {note.way_out}")
