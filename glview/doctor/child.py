@@ -67,19 +67,18 @@ def ask(*probe: str, timeout: float = TIMEOUT) -> Answer:
         )
     except subprocess.TimeoutExpired as late:
         facts, step = read(late.stdout or b"")
-        return Answer(
-            facts, Failure(f"no answer in {timeout:g} s while {step}", OTHER_DRIVER, _CODE), True
-        )
+        return Answer(facts, _driver_failure(f"no answer in {timeout:g} s while {step}"), True)
     facts, step = read(done.stdout)
     if "failure" in facts:
         return Answer(facts, Failure(**facts.pop("failure")), False)
     if done.returncode == 0:
         return Answer(facts, None, False)
     cause = f"{_ending(done.returncode)} while {step}{_last_words(done.stderr)}"
-    return Answer(facts, Failure(cause, OTHER_DRIVER, _CODE), True)
+    return Answer(facts, _driver_failure(cause), True)
 
 
-_CODE = NoGraphicsError.exit_code
+def _driver_failure(cause: str) -> Failure:
+    return Failure(cause, OTHER_DRIVER, NoGraphicsError.exit_code)
 
 
 def read(output: bytes) -> tuple[dict[str, Any], str]:
