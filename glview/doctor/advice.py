@@ -12,7 +12,7 @@ from glview.doctor.machine import render_nodes
 from glview.errors import NoGraphicsError
 from glview.qemu.launch import NO_DBUS_MODULE
 
-Works = Literal["yes", "no", "unsure"]
+Works = Literal["yes", "slow", "unsure", "no"]
 
 _GL_OFF = "start QEMU with gl=off: its pictures come as shared memory or bytes"
 _NEEDS = (
@@ -33,7 +33,10 @@ class Note:
 
 @dataclass(frozen=True)
 class Way:
-    """A way in which pictures come, whether it works, and why (not)."""
+    """A way in which pictures come, whether it works, and why (not).
+
+    It is slow where the CPU has to copy what the GPU could have shown.
+    """
 
     name: str
     works: Works
@@ -60,7 +63,7 @@ def advise(facts: Facts) -> Advice:
         nothing = [Way(name, "no", notes) for name in ("dma-buf", "map", "bytes")]
         return Advice(nothing, "", failure.code)
     dmabuf = _dmabuf(facts)
-    start = None if dmabuf.works == "no" else _gl_start(facts)
+    start = _gl_start(facts) if dmabuf.works in ("yes", "unsure") else None
     option = start.option if start else "dbus"
     return Advice([dmabuf, _map(facts), _bytes(facts)], f"-display {option}", 0)
 
@@ -108,7 +111,7 @@ def _dmabuf(facts: Facts) -> Way:
     importing, exporting = _importing(facts), _no_display(facts) or _exporting(facts)
     if exporting is None:
         return importing
-    notes = importing.notes if importing.works == "no" else []
+    notes = importing.notes if importing.works in ("no", "slow") else []
     return Way("dma-buf", "no", [*notes, exporting])
 
 
@@ -123,7 +126,8 @@ def _importing(facts: Facts) -> Way:
         return _dmabuf_way("no", text, _GL_OFF)
     if accepted := _of(trials, "exact") + _of(trials, "unread"):
         return _accepted(trials, accepted[0].buffer)
-    return _dmabuf_way("no", _list(trials), _GL_OFF)
+    text = f"{_list(trials)}; the CPU copies buffers instead where it can"
+    return _dmabuf_way("slow", text, _GL_OFF)
 
 
 def _accepted(trials: list[Trial], buffer: str) -> Way:

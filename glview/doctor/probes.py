@@ -63,7 +63,7 @@ def window(tell: Teller, api: Api | None) -> None:
 def importing(tell: Teller, api: Api | None, kind: str, node: str) -> None:
     """The import self-test in one kind of buffer, see `buffers.make`: `trials`."""
     opened = _open(tell, api)
-    importer = Importer(opened.gl, opened.egl, window_alpha=opened.alpha)
+    importer = Importer(opened.gl, opened.egl)
     tell.step(f"making a {kind}")
     try:
         buffer = buffers.make(kind, node)

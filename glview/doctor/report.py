@@ -127,4 +127,5 @@ def _ways(advice: Advice) -> Iterator[str]:
 def _start(advice: Advice) -> Iterator[str]:
     yield f"  {advice.display or 'nothing yet: no picture could be shown'}"
     if advice.display and "gl=on" not in advice.display:
-        yield "  gl=on cannot work here; what works says why, at dma-buf"
+        verdict = "would be slow" if advice.ways[0].works == "slow" else "cannot work here"
+        yield f"  gl=on {verdict}; what works says why, at dma-buf"

@@ -67,6 +67,7 @@ def imported(gl: GL, importer: Importer, buffer: Buffer, kind: str, fmt: PixelFo
         result, detail = _compare(gl, texture, first, fmt)
         if result == "exact":
             buffer.write(second)
+            texture.renew()
             result, detail = _compare(gl, texture, second, fmt)
             if _compare(gl, texture, first, fmt)[0] == "exact":
                 result, detail = "stale", "a change of the buffer is not seen"

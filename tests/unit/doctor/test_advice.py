@@ -121,6 +121,12 @@ def test_one_format_less_is_said() -> None:
     assert "gl=on" in advice.display
 
 
+def test_a_driver_that_imports_nothing_is_slow() -> None:
+    advice = advise(replace(GPU, imports=trials("refused", detail="cannot")))
+    assert works(advice) == {"dma-buf": "slow", "map": "yes", "bytes": "yes"}
+    assert advice.display == "-display dbus"
+
+
 def test_a_refused_kind_of_buffer_does_not_count_against_the_next() -> None:
     imports = [Trial("gbm", "", "refused", "no gbm"), *trials("exact", "udmabuf")]
     assert works(advise(replace(GPU, imports=imports)))["dma-buf"] == "yes"
