@@ -44,7 +44,10 @@ def doctor(*args: str, env: Mapping[str, str]) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def examined(env: Mapping[str, str]) -> tuple[int, dict[str, Any], dict[str, Any]]:
+Examination = tuple[int, dict[str, Any], dict[str, Any]]
+
+
+def examined(env: Mapping[str, str]) -> Examination:
     """Exit code, facts and advice of `glview doctor --json`."""
     code, text = doctor("--json", env=env)
     said = json.loads(text)
@@ -64,7 +67,7 @@ def plain(text: str) -> str:
 
 
 def leaves(value: object) -> Iterator[str]:
-    """Every text inside of a JSON value; of `formats` the modifiers of one format as one."""
+    """Every text inside of a JSON value."""
     match value:
         case dict():
             for inner in value.values():
@@ -86,11 +89,17 @@ def liar(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, 
     return lambda lie: {"LD_PRELOAD": str(library), "LIE": lie}
 
 
+@pytest.fixture(scope="module")
+def examination(xvfb: Xvfb) -> Examination:
+    """On the X server, with the machine's own driver."""
+    return examined(xvfb.environment())
+
+
 # -- working displays ------------------------------------------------------
 
 
-def test_an_x_server(xvfb: Xvfb) -> None:
-    code, facts, advice = examined(xvfb.environment())
+def test_an_x_server(xvfb: Xvfb, examination: Examination) -> None:
+    code, facts, advice = examination
     window = facts["window"]
     assert code == 0
     assert window["failure"] is None
@@ -124,8 +133,8 @@ def test_the_kind_of_opengl_can_be_chosen(xvfb: Xvfb, gl: str) -> None:
     assert "upload XR24 AR24 XB24 AB24 exact" in plain(text)
 
 
-def test_text_and_json_say_the_same(xvfb: Xvfb) -> None:
-    _, facts, advice = examined(xvfb.environment())
+def test_text_and_json_say_the_same(xvfb: Xvfb, examination: Examination) -> None:
+    _, facts, advice = examination
     text = plain(doctor(env=xvfb.environment())[1])
     assert [leaf for leaf in leaves([facts, advice]) if plain(leaf) not in text] == []
     window = facts["window"]
@@ -149,8 +158,8 @@ def test_the_window_is_never_shown(own_xvfb: Xvfb, tmp_path: Path) -> None:
     assert seen == []
 
 
-def test_qemu_is_asked_itself(xvfb: Xvfb) -> None:
-    _, facts, advice = examined(xvfb.environment())
+def test_qemu_is_asked_itself(examination: Examination) -> None:
+    _, facts, advice = examination
     assert re.match(r"\d+\.\d+", facts["qemu"]["version"])
     assert facts["qemu"]["modules"] == {"ui-dbus": True, "ui-opengl": True, "virtio-gpu-gl": True}
     assert facts["qemu"]["plain"]["ok"]
@@ -203,8 +212,8 @@ def test_run_points_to_the_doctor(xvfb: Xvfb) -> None:
 
 
 @requires("dmabuf-import")
-def test_imports_are_exact(xvfb: Xvfb) -> None:
-    _, facts, _ = examined(xvfb.environment())
+def test_imports_are_exact(examination: Examination) -> None:
+    _, facts, _ = examination
     assert [(t["format"], t["result"]) for t in facts["imports"]] == [(f, "exact") for f in FORMATS]
     assert facts["window"]["formats"].keys() >= set(FORMATS)
     software = not facts["window"]["drm_node"]
@@ -322,9 +331,9 @@ def test_a_driver_that_crashes(xvfb: Xvfb, liar: Callable[[str], dict[str, str]]
 
 
 def test_the_liar_is_silent_without_a_lie(
-    xvfb: Xvfb, liar: Callable[[str], dict[str, str]]
+    xvfb: Xvfb, liar: Callable[[str], dict[str, str]], examination: Examination
 ) -> None:
-    assert examined(xvfb.environment(**liar("")))[:2] == examined(xvfb.environment())[:2]
+    assert examined(xvfb.environment(**liar(""))) == examination
 
 
 @pytest.mark.parametrize("args", [["doctor", "--", "x"], ["doctor", "--no-such"], ["--json"]])
