@@ -14,6 +14,7 @@ from glview.present.presenter import Choice
 from glview.qemu import session as events
 from glview.qemu.session import Session
 from glview.qemu.ways import Way
+from glview.scanout.busfault import Guard
 from glview.scanout.mailbox import WakeUp
 from glview.scanout.source import DmabufSource
 from glview.ui import platform as window_system
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _RETRY_MOTION = 0.01  # while QEMU does not read our input
 _FENCE_POLL = 0.001  # while the GPU still reads the guest's buffer
+_CUT = "QEMU has cut off memory that it shares with this window: what is missing is black."
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,9 @@ class App:
         self._polled: tuple[int | None, ...] = ()
         self._poller = select.poll()
         self._error: GlviewError | None = None
+        self._guard = Guard(self._memory_cut)
+        self._cut = False  # memory of this connection's was missing
+        self._said_cut = False
 
     def run(self) -> None:
         """Show the console until the user closes the window. Raises GlviewError."""
@@ -71,6 +76,7 @@ class App:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop())
         signal.set_wakeup_fd(self._wake.signal_fd, warn_on_full_buffer=False)
+        self._guard.start()
         self._session.start()
         glfw = window_system.load_glfw(platform)
         self._view = View(
@@ -90,12 +96,18 @@ class App:
             self._session.close()
             glfw.terminate()
             signal.set_wakeup_fd(-1)
+            self._guard.stop()
             self._wake.close()
         if self._error is not None:
             raise self._error
 
     def _stop(self) -> None:
         self._done = True
+        self._wake.ring()
+
+    def _memory_cut(self) -> None:
+        """Memory was missing; in whatever thread read it, while it reads."""
+        self._cut = True
         self._wake.ring()
 
     # -- one turn of the loop ----------------------------------------------
@@ -107,6 +119,7 @@ class App:
         if self._rung:
             self._hear_session()
             self._take_news()
+            self._tell_of_cut()
         view.tick(time.monotonic())
         view.controls.flush()
         self._serve_guest()
@@ -160,6 +173,12 @@ class App:
             news = self._link.mailbox.take()
             self._asked = [serial for serial in news.replies if serial not in self._covered]
             self._view.take(news)
+
+    def _tell_of_cut(self) -> None:
+        if self._cut and not self._said_cut:
+            self._said_cut = True
+            log.warning("%s", _CUT)
+            self._view.warn(_CUT)
 
     # -- the guest's buffer ------------------------------------------------
 
@@ -237,6 +256,7 @@ class App:
             "connected to %s, console %d %s", link.vm.name, link.console.id, link.console.label
         )
         self._link = link
+        self._cut = self._said_cut = False
         link.mailbox.set_hidden(self._view.hidden)
         self._view.begin(link.vm.name or "QEMU")
 

@@ -110,13 +110,16 @@ class View:
         self._notice.show(text)
         self._dirty = True
 
+    def warn(self, text: str) -> None:
+        """Show a line of text for a while."""
+        self._notice.show(text, until=time.monotonic() + PROBLEM_SHOWN)
+        self._dirty = True
+
     def take(self, news: Snapshot) -> None:
         """Take in what came from the listener."""
         now = time.monotonic()
         if news.problem is not None:
-            text = f"QEMU sent something that cannot be shown: {news.problem}"
-            self._notice.show(text, until=now + PROBLEM_SHOWN)
-            self._dirty = True
+            self.warn(f"QEMU sent something that cannot be shown: {news.problem}")
         if news.cursor is not None or news.pointer is not None:
             self._sprite.update(news.cursor, news.pointer)
             self._dirty = True

@@ -7,6 +7,7 @@ from glview.gl import api
 from glview.gl.api import GL
 from glview.gl.egl import EGL
 from glview.gl.texture import Texture
+from glview.scanout.checks import may_shrink
 from glview.scanout.formats import BY_FOURCC, MOD_INVALID, MOD_LINEAR, fourcc_text
 from glview.scanout.geometry import Rect
 from glview.scanout.source import DmabufSource
@@ -100,6 +101,11 @@ class Importer:
             )
         if "GL_OES_EGL_image" not in self._gl.extensions:
             raise NoGraphicsError("this OpenGL driver lacks GL_OES_EGL_image", _hint())
+        if any(may_shrink(plane.fd) for plane in source.planes):
+            raise NoGraphicsError(
+                "the guest's picture is in memory that QEMU could cut off under the OpenGL driver",
+                "a dma-buf cannot be, nor a memory file sealed by F_SEAL_SHRINK",
+            )
         if self._formats and source.fourcc not in self._formats:
             raise NoGraphicsError(
                 f"this OpenGL driver does not import the guest's {_describe(source)}", _hint()

@@ -197,6 +197,7 @@ def _is_plain(scene: Scene, source: PixelSource) -> bool:
         and scene.sprite is None
         and scene.text is None
         and not source.closed
+        and not source.memory.shrunk
     )
 
 

@@ -1,12 +1,13 @@
 """Numbers and descriptors from outside, checked before anything touches them.
 
 GL drivers do not check: software Mesa crashes the process when it draws from
-a dma-buf descriptor that is a pipe or too short. (A mapping touched past the
-end of its file would kill us likewise.)
+a dma-buf descriptor that is a pipe or too short, or becomes so. (For mappings
+of our own see `busfault`.)
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 
@@ -64,6 +65,17 @@ def mappable(fd: int, end: int) -> None:
         raise ProtocolError("the shared memory is not a file that can be mapped")
     if info.st_size < end:
         raise ProtocolError(f"the shared memory ends at {info.st_size}, before {end}")
+
+
+def may_shrink(fd: int) -> bool:
+    """Whether others can cut the memory off while it is in use.
+
+    Not dma-bufs, whose size never changes, nor memory files sealed against it.
+    """
+    try:
+        return not fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK
+    except OSError:  # nothing that can be sealed
+        return stat.S_ISREG(os.fstat(fd).st_mode)
 
 
 def dmabuf_planes(

@@ -1,7 +1,8 @@
 """Memory with an address: what C libraries read, and what sockets receive into.
 
 All of it is files, so that other processes can be shown it without a copy.
-Python's `mmap` hides the address of read-only mappings; GL needs it.
+Python's `mmap` hides the address of read-only mappings; GL needs it. A file
+that others have too can be cut off by them at any time: see `busfault`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import weakref
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = ctypes.c_void_p
@@ -23,6 +25,11 @@ _libc.mmap.argtypes = (
 _libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
 
 _MAP_FAILED = ctypes.c_void_p(-1).value
+_MAP_FIXED = 0x10  # of asm-generic/mman-common.h; Python does not name it
+_READ_WRITE = mmap.PROT_READ | mmap.PROT_WRITE
+_ZEROS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_FIXED
+
+_mapped: dict[int, weakref.ref[Memory]] = {}
 
 
 class Memory:
@@ -40,24 +47,47 @@ class Memory:
         map it; `fd` is closed then.
         """
         skip = offset % mmap.PAGESIZE
-        protection = mmap.PROT_READ if fd >= 0 else mmap.PROT_READ | mmap.PROT_WRITE
+        protection = mmap.PROT_READ if fd >= 0 else _READ_WRITE
         self._base: int | None = None
         self._length = size + skip
         self.fd = fd if fd >= 0 else os.memfd_create("glview", os.MFD_CLOEXEC)
         try:
             if fd < 0:
                 os.ftruncate(self.fd, size)
-            self._base = _map(self._length, protection, self.fd, offset - skip)
+            where = self.fd, offset - skip
+            self._base = _map(None, self._length, protection, mmap.MAP_SHARED, *where)
         except OSError:
             os.close(self.fd)
             raise
         self.size, self.offset = size, offset
         self.address = self._base + skip
         self.view = memoryview((ctypes.c_char * size).from_address(self.address)).cast("B")
+        _mapped[self._base] = weakref.ref(self)
+
+    def holds(self, address: int) -> bool:
+        """Whether the byte at `address` is in one of the mapping's pages."""
+        return self._base is not None and 0 <= address - self._base < self._length
+
+    @property
+    def shrunk(self) -> bool:
+        """Whether the file has become too short for the mapping."""
+        return os.fstat(self.fd).st_size < self.offset + self.size
+
+    def blank(self, address: int) -> None:
+        """Read zeros from now on in the page at `address` and wherever the file has ended.
+
+        Raises OSError where the kernel will not have it so.
+        """
+        assert self._base is not None
+        there = os.fstat(self.fd).st_size - self.offset + (self.address - self._base)
+        ends = self._base + max(there + -there % mmap.PAGESIZE, 0)
+        start = min(ends, address - address % mmap.PAGESIZE)
+        _map(start, self._base + self._length - start, _READ_WRITE, _ZEROS, -1, 0)
 
     def close(self) -> None:
         """Unmap. Nothing may read the memory any more."""
         if self._base is not None:
+            _mapped.pop(self._base, None)
             _libc.munmap(self._base, self._length)
             os.close(self.fd)
             self._base = None
@@ -66,8 +96,17 @@ class Memory:
         self.close()
 
 
-def _map(length: int, protection: int, fd: int, offset: int) -> int:
-    base: int | None = _libc.mmap(None, length, protection, mmap.MAP_SHARED, fd, offset)
+def mapping(address: int) -> Memory | None:
+    """The mapping that holds the byte at `address`, if it is one of ours."""
+    for known in list(_mapped.values()):
+        memory = known()
+        if memory is not None and memory.holds(address):
+            return memory
+    return None
+
+
+def _map(at: int | None, length: int, protection: int, flags: int, fd: int, offset: int) -> int:
+    base: int | None = _libc.mmap(at, length, protection, flags, fd, offset)
     if base == _MAP_FAILED or base is None:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))

@@ -9,6 +9,7 @@ client hangs up. All descriptors used are closed before a function returns.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import struct
 from collections.abc import Callable, Iterator
@@ -40,10 +41,11 @@ def pipe() -> Iterator[int]:
 
 @contextlib.contextmanager
 def memory(size: int) -> Iterator[int]:
-    """A memory file of `size` zero bytes."""
-    fd = os.memfd_create("hostile", os.MFD_CLOEXEC)
+    """A memory file of `size` zero bytes, which stays as long as a dma-buf would."""
+    fd = os.memfd_create("hostile", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.ftruncate(fd, size)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
         yield fd
     finally:
         os.close(fd)

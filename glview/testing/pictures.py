@@ -8,6 +8,7 @@ channel) and use no table of the viewer, so that they can judge the viewer's.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 from dataclasses import dataclass, field
@@ -235,7 +236,8 @@ def memfd_picture(
 
     With `short_last_row` the file ends with the last pixel, as it does where a guest shows the
     bottom right corner of a bigger picture; otherwise the last row has its padding too. Bytes
-    that belong to no pixel are 0xEE. Like QEMU's, the file is sealed against further seals only.
+    that belong to no pixel are 0xEE. The file is sealed against shrinking, as dma-bufs are by
+    nature; QEMU's own are sealed against further seals only.
     """
     height, width = picture.shape[:2]
     row = width * bytes_per_pixel(code)
@@ -243,9 +245,10 @@ def memfd_picture(
     if stride < row:
         raise ValueError(f"stride {stride} is less than a row of {row} bytes")
     size = offset + stride * (height - 1) + (row if short_last_row else stride)
-    fd = os.memfd_create("displaysurface", os.MFD_CLOEXEC)
+    fd = os.memfd_create("displaysurface", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.ftruncate(fd, size)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
         memory = np.frombuffer(mmap.mmap(fd, size), np.uint8)
     except BaseException:
         os.close(fd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import mmap
 import os
@@ -24,7 +25,8 @@ class Canvas:
 
     Every byte is random, those between and behind the rows too: whoever shows
     them is seen. `fd` is open as long as the canvas; a context manager.
-    With `short` the file ends with the last pixel.
+    With `short` the file ends with the last pixel. As dma-bufs it cannot be made
+    shorter, unless it is `shrinkable`, as QEMU's shared memory is.
     """
 
     def __init__(
@@ -36,12 +38,15 @@ class Canvas:
         *,
         offset: int = 0,
         short: bool = False,
+        shrinkable: bool = False,
     ) -> None:
         row = width * layout.size
         stride = row if stride is None else stride
         size = offset + stride * (height - 1) + (row if short else stride)
-        self.fd = os.memfd_create("canvas", os.MFD_CLOEXEC)
+        self.fd = os.memfd_create("canvas", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(self.fd, size)
+        if not shrinkable:
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
         self._random = np.random.default_rng(next(_seeds))
         self.memory: Bytes = np.frombuffer(mmap.mmap(self.fd, size), np.uint8)
         self.memory[:] = self._random.integers(0, 256, size, np.uint8)
