@@ -225,20 +225,22 @@ class PictureCalls:
         self._mailbox.put_source(source, damage, updated=False)
 
     def copy_instead(self, source: DmabufSource, serials: list[int]) -> bool:
-        """Copy this one, which cannot be imported, and all that are like it. Any thread.
+        """Copy this one, which cannot be imported, and mostly all that are like it. Any thread.
 
         Takes over the source and the calls that wait for it. False where it
         cannot be copied either, and all stays with the caller.
         """
         if not copyable(source):
             return False
+        alone = checks.may_shrink(source.planes[0].fd)  # which says nothing of other buffers
         with source, self._guard:
             if source is self._dmabuf:
                 try:
                     self.copier.show(source, serials)
                 except OSError:
                     return False
-            self._refused.add((source.fourcc, source.modifier))
+            if not alone:
+                self._refused.add((source.fourcc, source.modifier))
         return True
 
     def _no_dmabuf(self) -> None:
