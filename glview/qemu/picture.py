@@ -57,7 +57,7 @@ class PictureCalls:
         self._size = (0, 0)  # of the newest map or dma-buf scanout
         self._dmabuf: DmabufSource | None = None  # the newest scanout, if it is one
         self.copier = Copier(mailbox, answer)
-        self._refused: set[tuple[int, int]] = set()  # fourcc and modifier that are copied
+        self._refused: tuple[object, ...] = ()  # what dma-bufs are like that are copied
         self._scratch = bytearray()
         self._console: tuple[int, int] | None = None
         self.settle_at: float | None = None  # when `settle` has something to do
@@ -217,7 +217,7 @@ class PictureCalls:
         with self._guard:
             self._shadow.forget()
             self._dmabuf = source
-            if (source.fourcc, source.modifier) in self._refused:
+            if _likeness(source) == self._refused:
                 self.copier.show(source, [])
                 return
             self.copier.forget()
@@ -225,22 +225,21 @@ class PictureCalls:
         self._mailbox.put_source(source, damage, updated=False)
 
     def copy_instead(self, source: DmabufSource, serials: list[int]) -> bool:
-        """Copy this one, which cannot be imported, and mostly all that are like it. Any thread.
+        """Copy this one, which cannot be imported, and all that are like it. Any thread.
 
         Takes over the source and the calls that wait for it. False where it
         cannot be copied either, and all stays with the caller.
         """
         if not copyable(source):
             return False
-        alone = checks.may_shrink(source.planes[0].fd)  # which says nothing of other buffers
+        like = _likeness(source)
         with source, self._guard:
             if source is self._dmabuf:
                 try:
                     self.copier.show(source, serials)
                 except OSError:
                     return False
-            if not alone:
-                self._refused.add((source.fourcc, source.modifier))
+            self._refused = like
         return True
 
     def _no_dmabuf(self) -> None:
@@ -283,3 +282,11 @@ class PictureCalls:
         pixels = bytearray(width * height * 4)
         self._framing.read_into(call, memoryview(pixels))
         self._mailbox.put_cursor(Cursor(width, height, hot_x, hot_y, bytes(pixels)))
+
+
+def _likeness(source: DmabufSource) -> tuple[object, ...]:
+    """What decides whether a driver imports a buffer, as it is of the next one of its kind."""
+    layout = [(plane.offset, plane.stride) for plane in source.planes]
+    backing = source.backing_width, source.backing_height
+    shrinks = any(checks.may_shrink(plane.fd) for plane in source.planes)
+    return source.fourcc, source.modifier, backing, layout, shrinks

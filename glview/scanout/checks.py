@@ -100,6 +100,8 @@ def dmabuf_planes(
             size = os.lseek(plane.fd, 0, os.SEEK_END)
         except OSError:
             raise ProtocolError(f"plane {number} is not a dma-buf") from None
+        if fcntl.fcntl(plane.fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
+            raise ProtocolError(f"plane {number} cannot be read")
         if size < needed:
             what = f"{fourcc_text(fourcc)} {backing[0]}x{backing[1]}"
             raise ProtocolError(f"plane {number} of {size} bytes is too short for {what}")

@@ -92,6 +92,7 @@ OPEN: dict[str, Callable[[int], int]] = {
     "huge": lambda size: _memory(1 << 34),
     "shrinkable": _shrinkable,
     "readonly": lambda size: _memory(size, os.O_RDONLY),
+    "writeonly": lambda size: _memory(size, os.O_WRONLY),
     "disk": lambda size: os.open(__file__, os.O_RDONLY | os.O_CLOEXEC),
     "folder": lambda size: os.open("/", os.O_RDONLY | os.O_CLOEXEC),
     "pipe": lambda size: _pipe(0),
