@@ -18,7 +18,6 @@ from tests.support.canvas import Canvas
 from tests.support.carriers import Carrier, Dmabuf, Mapped, Sent
 from tests.support.fuzz import Attempt, Fuzzer
 from tests.support.layouts import LAYOUTS
-from tests.support.profile import current_profile
 from tests.support.screen import Picture
 from tests.support.stage import Stage
 from tests.support.wait import until
@@ -31,20 +30,27 @@ WARM = 200
 MARGIN = 16 << 20
 """Bytes of memory that a viewer may take more after a run."""
 
+MOST_BUFFERS = 6
+"""Of pictures sent as bytes, and of those copied."""
+LATE_THREADS = 2
+"""Those that the first of something rare starts: a copy by the CPU, a shader kept on disk."""
+
 
 @pytest.fixture(params=KINDS)
 def stage(request: pytest.FixtureRequest, xvfb: Xvfb, tmp_path: Path) -> Iterator[Stage]:
     """A viewer with that kind of OpenGL and of presenting, which ends well."""
     gl, present = request.param.split("-")
-    with Stage(tmp_path, xvfb, "--gl", gl, "--present", present) as stage:
+    env = {"PYTHONFAULTHANDLER": "1"}  # a crash says where
+    with Stage(tmp_path, xvfb, "--gl", gl, "--present", present, env=env) as stage:
         yield stage
         assert stage.viewer.close() == 0
 
 
-def carriers() -> list[Carrier]:
-    """All ways in which a picture comes that is shown on this machine."""
-    imports = "dmabuf-import" not in current_profile().lacking
-    return [Sent(), Mapped(), *([Dmabuf(1), Dmabuf(2)] if imports else [])]
+WAYS: list[tuple[Carrier, str]] = [
+    *((Dmabuf(2), "r8g8b8"), (Sent(), "x8r8g8b8"), (Mapped(), "x8r8g8b8")),
+    *((Dmabuf(1), "x8r8g8b8"), (Dmabuf(2), "a8b8g8r8")),
+]
+"""How good pictures come; no driver imports the first one."""
 
 
 def wait_top(stage: Stage, top: Picture, what: str) -> None:
@@ -53,15 +59,20 @@ def wait_top(stage: Stage, top: Picture, what: str) -> None:
 
 
 def settle(stage: Stage) -> tuple[list[str], int, int]:
-    """Good pictures are shown in every way; the viewer's files, threads and memory then."""
+    """Good pictures are shown in every way; the viewer's files, threads and memory then.
+
+    Its own memory files are not among them, as their number depends on who was faster.
+    """
     stage.listener.mouse_set(0, 0, 0)
-    for carrier in carriers():
-        with Canvas(LAYOUTS["x8r8g8b8"], 640, 400) as good:
+    for carrier, layout in WAYS:
+        with Canvas(LAYOUTS[layout], 640, 400) as good:
             carrier.show(stage.listener, good)
             wait_top(stage, good.picture()[:100], f"{carrier}")
     time.sleep(0.2)  # what came before is let go of
-    viewer = stage.viewer
-    return sorted(viewer.fds().values()), viewer.threads, viewer.rss
+    viewer, files = stage.viewer, sorted(stage.viewer.fds().values())
+    ours = [file for file in files if file.startswith("/memfd:glview")]
+    assert len(ours) <= MOST_BUFFERS, f"seed {SEED}"
+    return [file for file in files if file not in ours], viewer.threads, viewer.rss
 
 
 def show_whole(stage: Stage) -> None:
@@ -86,7 +97,7 @@ def run(stage: Stage, fuzzer: Fuzzer, count: int, make: Callable[[], Attempt]) -
             wrong = error and attempt.call.member == "UpdateDMABUF" and attempt.call.signature
             if lost or wrong == "iiii":
                 text = f"seed {SEED}, call {number}: {attempt.call.member}: {error}\n"
-                pytest.fail(text + describe(latest) + stage.viewer.output[-2000:])
+                pytest.fail(text + describe(latest) + stage.viewer.output[-3000:])
 
 
 def describe(attempts: deque[Attempt]) -> str:
@@ -104,7 +115,7 @@ def check(stage: Stage, count: int, member: str) -> None:
     show_whole(stage)
     print(f"seed {SEED}: {(memory_now - memory) >> 10} KiB more")
     assert files_now == files, f"seed {SEED}"
-    assert threads_now == threads, f"seed {SEED}"
+    assert threads_now <= threads + LATE_THREADS, f"seed {SEED}"
     assert memory_now < memory + MARGIN, f"seed {SEED}"
 
 
