@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 from glview.errors import NoGraphicsError
 from glview.gl import api
 from glview.gl.api import GL
 from glview.gl.egl import EGL
 from glview.gl.texture import Texture
-from glview.scanout.checks import may_shrink
+from glview.scanout.checks import access, may_shrink
 from glview.scanout.formats import BY_FOURCC, MOD_INVALID, MOD_LINEAR, fourcc_text
 from glview.scanout.geometry import Rect
 from glview.scanout.source import DmabufSource
@@ -75,6 +77,9 @@ class Importer:
         self._gl = gl
         self._egl = egl
         self._formats = egl.dmabuf_formats() if egl.imports_dmabufs else frozenset()
+        # Software Mesa 26.1 maps what it cannot write to for each access alone, and
+        # now and then reads after it has unmapped it.
+        self._by_cpu = "llvmpipe" in gl.renderer or "softpipe" in gl.renderer
         self.imports = 0
 
     def texture(self, source: DmabufSource) -> DmabufTexture:
@@ -105,6 +110,12 @@ class Importer:
             raise NoGraphicsError(
                 "the guest's picture is in memory that QEMU could cut off under the OpenGL driver",
                 "a dma-buf cannot be, nor a memory file sealed by F_SEAL_SHRINK",
+            )
+        if self._by_cpu and any(access(plane.fd) != os.O_RDWR for plane in source.planes):
+            raise NoGraphicsError(
+                "the guest's picture is in memory that may only be read,"
+                f" which this OpenGL driver ({self._gl.renderer}) does not do safely",
+                _hint(),
             )
         if self._formats and source.fourcc not in self._formats:
             raise NoGraphicsError(

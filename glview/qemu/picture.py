@@ -288,5 +288,5 @@ def _likeness(source: DmabufSource) -> tuple[object, ...]:
     """What decides whether a driver imports a buffer, as it is of the next one of its kind."""
     layout = [(plane.offset, plane.stride) for plane in source.planes]
     backing = source.backing_width, source.backing_height
-    shrinks = any(checks.may_shrink(plane.fd) for plane in source.planes)
-    return source.fourcc, source.modifier, backing, layout, shrinks
+    memory = [(checks.may_shrink(plane.fd), checks.access(plane.fd)) for plane in source.planes]
+    return source.fourcc, source.modifier, backing, layout, memory

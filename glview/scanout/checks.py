@@ -78,6 +78,11 @@ def may_shrink(fd: int) -> bool:
         return stat.S_ISREG(os.fstat(fd).st_mode)
 
 
+def access(fd: int) -> int:
+    """What the descriptor is open for: O_RDONLY, O_WRONLY or O_RDWR."""
+    return fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
+
+
 def dmabuf_planes(
     planes: tuple[Plane, ...], backing: tuple[int, int], fourcc: int, modifier: int
 ) -> None:
@@ -100,7 +105,7 @@ def dmabuf_planes(
             size = os.lseek(plane.fd, 0, os.SEEK_END)
         except OSError:
             raise ProtocolError(f"plane {number} is not a dma-buf") from None
-        if fcntl.fcntl(plane.fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
+        if access(plane.fd) == os.O_WRONLY:  # Mesa would show black, and keep it for ever
             raise ProtocolError(f"plane {number} cannot be read")
         if size < needed:
             what = f"{fourcc_text(fourcc)} {backing[0]}x{backing[1]}"

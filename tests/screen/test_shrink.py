@@ -172,6 +172,32 @@ def test_as_a_dmabuf(stage: Stage, version: int, bottom_up: bool, share: float) 
 
 
 @requires("dmabuf-import")
+def test_as_a_dmabuf_that_may_only_be_read(stage: Stage) -> None:
+    """Software Mesa reads such memory after it has let go of it; so it is copied."""
+    with Canvas(XRGB, *SIZE) as canvas:
+        fd = os.open(f"/proc/self/fd/{canvas.fd}", os.O_RDONLY | os.O_CLOEXEC)
+        os.dup2(fd, canvas.fd, inheritable=False)
+        os.close(fd)
+        Dmabuf().show(stage.listener, canvas)
+        stage.wait_output("memory that may only be read")
+        wait_top(stage, canvas.picture(), "the copied picture")
+
+
+@requires("dmabuf-import")
+def test_as_a_dmabuf_that_may_only_be_written(stage: Stage) -> None:
+    """Refused in words, where the driver would show black."""
+    with Canvas(XRGB, *SIZE) as good, Canvas(XRGB, *SIZE) as canvas:
+        Dmabuf().show(stage.listener, good)
+        stage.wait_shows(good.picture())
+        fd = os.open(f"/proc/self/fd/{canvas.fd}", os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(fd, canvas.fd, inheritable=False)
+        os.close(fd)
+        Dmabuf().show(stage.listener, canvas)
+        stage.wait_output("plane 0 cannot be read")
+        wait_top(stage, good.picture(), "the last good picture")
+
+
+@requires("dmabuf-import")
 def test_dmabufs_cannot_be_cut_off(stage: Stage) -> None:
     """The stand-ins of the other tests, like those of the kernel."""
     with Canvas(XRGB, *SIZE) as canvas:
