@@ -94,11 +94,15 @@ class Child:
     def paused(self) -> Iterator[None]:
         """SIGSTOP on entry, SIGCONT on exit. The process stands still inside."""
         self.signal(signal.SIGSTOP)
-        until(lambda: self._state() == "T", f"{self.argv[0]} to stop")
+        self.wait_stopped()
         try:
             yield
         finally:
             self.signal(signal.SIGCONT)
+
+    def wait_stopped(self) -> None:
+        """Wait until it stands still, whoever stopped it."""
+        until(lambda: self._state() == "T", f"{self.argv[0]} to stop")
 
     @property
     def rss(self) -> int:
@@ -115,6 +119,11 @@ class Child:
     def threads(self) -> int:
         """Number of threads."""
         return int(self._stat()[17])
+
+    def thread_ids(self, name: str) -> list[int]:
+        """Ids of the threads of that name."""
+        tasks = Path(f"/proc/{self.pid}/task").iterdir()
+        return [int(task.name) for task in tasks if (task / "comm").read_text().strip() == name]
 
     def fds(self) -> dict[int, str]:
         """Open file descriptors and what each points to."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.support.process import Child
 from tests.support.qmp import Qmp
-from tests.support.qtest import Framebuffer, Qtest, bar, search
+from tests.support.qtest import Framebuffer, Qtest, Vbe, bar, search
 from tests.support.screen import Picture, read_ppm
 from tests.support.wait import until
 
@@ -151,6 +151,12 @@ class Qemu(Child):
         if address is None:
             address = search(self.qmp, shown, self.folder, self._memory << 20)
         return Framebuffer(self.qtest, address, shown.shape[1], shown.shape[0])
+
+    @property
+    def vbe(self) -> Vbe:
+        """The mode registers of its std VGA."""
+        assert self._qtest, "needs qtest=True"
+        return Vbe(self._qtest)
 
     def send_keys(self, *keys: str) -> None:
         """Type on the guest's keyboard, by QMP: names are QKeyCodes, `ctrl-b` is a chord."""

@@ -67,6 +67,10 @@ class Qtest:
         """Write 32 bits to an I/O port."""
         self._command(f"outl {port:#x} {value:#x}")
 
+    def outw(self, port: int, value: int) -> None:
+        """Write 16 bits to an I/O port."""
+        self._command(f"outw {port:#x} {value:#x}")
+
     def close(self) -> None:
         """Close the connection."""
         self._file.close()
@@ -97,6 +101,39 @@ class Framebuffer:
         for row, pixels in enumerate(bgrx(picture)):
             start = self._address + 4 * ((y + row) * self.width + x)
             self._qtest.write(start, pixels.tobytes())
+
+
+class Vbe:
+    """The mode registers of a std VGA, set behind the guest's back.
+
+    QEMU looks at them every 30 ms. (QEMU docs/specs/standard-vga)
+    """
+
+    def __init__(self, qtest: Qtest) -> None:
+        self._qtest = qtest
+
+    def set_mode(self, width: int, height: int, bits: int) -> None:
+        """Show a cleared linear frame buffer: the width is a multiple of 8, `bits` 8 or 32."""
+        for index, value in ((_ENABLE, 0), (_XRES, width), (_YRES, height), (_BPP, bits)):
+            self._set(index, value)
+        self._set(_ENABLE, _ENABLED | _LINEAR)
+
+    def set_width(self, width: int) -> None:
+        """The same mode with another width: a new surface, drawn in full."""
+        self._set(_XRES, width)
+
+    def show_from(self, row: int) -> None:
+        """Begin the picture at that row of the frame buffer: a page flip, drawn in full."""
+        self._set(_Y_OFFSET, row)
+
+    def _set(self, index: int, value: int) -> None:
+        self._qtest.outw(_INDEX, index)
+        self._qtest.outw(_DATA, value)
+
+
+_INDEX, _DATA = 0x1CE, 0x1CF
+_XRES, _YRES, _BPP, _ENABLE, _Y_OFFSET = 1, 2, 3, 4, 9
+_ENABLED, _LINEAR = 0x01, 0x40
 
 
 def bar(qmp: Qmp) -> int | None:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.support import guests
 from tests.support.bus import Bus
+from tests.support.notices import dimmed, has_text
 from tests.support.qemu import P2P, Qemu, on_bus
-from tests.support.screen import Picture, difference, pattern
+from tests.support.screen import difference, pattern
 from tests.support.viewer import Viewer
 from tests.support.wait import until
 from tests.support.x11 import Xvfb
@@ -27,22 +27,6 @@ PICTURE = pattern(1024, 768)
 
 def splash_vm(start: Callable[..., Qemu], folder: Path, **more: object) -> Qemu:
     return start(options=guests.splash(folder, PICTURE), **more)
-
-
-def dimmed(viewer: Viewer, picture: Picture) -> bool:
-    """Whether the window shows that picture, darker, in its upper half (text may be below)."""
-    upper = picture.shape[0] // 2
-    shown = viewer.picture()
-    if shown.shape != picture.shape:
-        return False
-    want = picture[:upper].astype(np.float32) * 0.4
-    return bool((np.abs(shown[:upper].astype(np.float32) - want) <= 1.0).all())
-
-
-def has_text(viewer: Viewer, picture: Picture) -> bool:
-    """Whether white letters in a dark box stand in the lower half."""
-    lower = viewer.picture()[picture.shape[0] // 2 :]
-    return int((lower == 255).all(axis=-1).sum()) > 100
 
 
 @pytest.fixture(params=["bus", "qmp"])

@@ -1,0 +1,125 @@
+"""A frame of 8 MB that stops halfway: QEMU stands still, or dies, in the middle of its bytes.
+
+The guest flips between two pictures in its video memory, and each flip is one Scanout with all
+of the pixels. The kernel's account of QEMU's calls says how far it came.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support import guests
+from tests.support.notices import dimmed, has_text
+from tests.support.qemu import Qemu
+from tests.support.screen import pattern
+from tests.support.strace import Interrupted, bytes_awaited
+from tests.support.viewer import Viewer
+from tests.support.wait import until
+from tests.support.x11 import Xvfb
+
+StartViewer = Callable[..., Viewer]
+
+STALL = 5.0
+WIDTH, HEIGHT = 1920, 1080
+SIZE = WIDTH * HEIGHT * 4
+FIRST = pattern(WIDTH, HEIGHT, seed=1)
+SECOND = pattern(WIDTH, HEIGHT, seed=2)[::-1, ::-1]
+
+
+@pytest.fixture
+def start_vm(tmp_path: Path) -> Iterator[Callable[[], Qemu]]:
+    """A function that starts the VM, each time in the same place, showing `FIRST`."""
+    folder = tmp_path / "vm"
+    folder.mkdir()
+    with ExitStack() as stack:
+
+        def start() -> Qemu:
+            options = guests.typewriter(folder)
+            qemu = Qemu(folder, devices=["VGA,vgamem_mb=32"], options=options, qtest=True)
+            stack.enter_context(qemu)
+            qemu.wait_firmware("Booting from 0000:7c00")
+            qemu.vbe.set_mode(WIDTH, HEIGHT, 32)
+            frame = qemu.framebuffer()
+            frame.draw(0, 0, FIRST)
+            frame.draw(0, HEIGHT, SECOND)
+            return qemu
+
+        yield start
+
+
+def watch(start_viewer: StartViewer, xvfb: Xvfb, qemu: Qemu) -> Viewer:
+    """glview, taking bytes, showing `FIRST`."""
+    viewer = start_viewer(xvfb, "--qmp", qemu.qmp_path, "--no-map", "--no-resize")
+    viewer.wait_shows(FIRST, timeout=20.0)
+    return viewer
+
+
+def assert_halfway(fault: Interrupted) -> None:
+    """QEMU's kernel took a part of a whole frame, and only a part."""
+    progress = fault.progress("Scanout")
+    assert progress.length > SIZE
+    assert SIZE // 4 < progress.sent < SIZE * 3 // 4
+
+
+def assert_window_lives(viewer: Viewer, xvfb: Xvfb) -> None:
+    """It takes other sizes and shows all of `FIRST` in them, between black bars."""
+    window = viewer.window()
+    for height in (HEIGHT + 40, HEIGHT + 100, HEIGHT):
+        xvfb.xdotool("windowsize", window.id, WIDTH, height)
+        bar = (height - HEIGHT) // 2
+
+        def letterboxed(bar: int = bar, height: int = height) -> bool:
+            seen = viewer.picture()
+            if seen.shape[0] != height or seen[:bar].any() or seen[bar + HEIGHT :].any():
+                return False
+            return bool((seen[bar : bar + HEIGHT] == FIRST).all())
+
+        until(letterboxed, f"the picture in a window {height} pixels high")
+
+
+def test_qemu_stops_halfway(
+    start_vm: Callable[[], Qemu], start_viewer: StartViewer, own_xvfb: Xvfb
+) -> None:
+    """The last whole frame stays, in a window that lives; then the halved one comes whole."""
+    qemu = start_vm()
+    viewer = watch(start_viewer, own_xvfb, qemu)
+    with Interrupted(qemu, signal.SIGSTOP) as fault:
+        qemu.vbe.show_from(HEIGHT)
+        qemu.wait_stopped()
+        end = time.monotonic() + STALL
+        assert_halfway(fault)
+        until(lambda: SIZE in bytes_awaited(viewer), "glview to be in the middle of the pixels")
+        assert_window_lives(viewer, own_xvfb)
+        while time.monotonic() < end:
+            assert not viewer.difference(FIRST)
+        assert_halfway(fault)
+        qemu.signal(signal.SIGCONT)
+        viewer.wait_shows(SECOND)
+    qemu.vbe.show_from(0)
+    viewer.wait_shows(FIRST)
+
+
+def test_qemu_is_killed_halfway(
+    start_vm: Callable[[], Qemu], start_viewer: StartViewer, own_xvfb: Xvfb
+) -> None:
+    """The stream ends inside of a body: the last whole frame stays, dimmed, until a new VM."""
+    qemu = start_vm()
+    viewer = watch(start_viewer, own_xvfb, qemu)
+    fds = len(viewer.fds())
+    with Interrupted(qemu, signal.SIGKILL) as fault:
+        qemu.vbe.show_from(HEIGHT)
+        assert qemu.wait() == -signal.SIGKILL
+        assert_halfway(fault)
+    until(lambda: dimmed(viewer, FIRST), "the last picture, dimmed")
+    assert has_text(viewer, FIRST)
+    qemu = start_vm()
+    viewer.wait_shows(FIRST, timeout=20.0)
+    qemu.vbe.show_from(HEIGHT)
+    viewer.wait_shows(SECOND)
+    assert len(viewer.fds()) == fds
