@@ -94,15 +94,16 @@ class Child:
     def paused(self) -> Iterator[None]:
         """SIGSTOP on entry, SIGCONT on exit. The process stands still inside."""
         self.signal(signal.SIGSTOP)
-        self.wait_stopped()
+        until(lambda: self.stopped, f"{self.argv[0]} to stop")
         try:
             yield
         finally:
             self.signal(signal.SIGCONT)
 
-    def wait_stopped(self) -> None:
-        """Wait until it stands still, whoever stopped it."""
-        until(lambda: self._state() == "T", f"{self.argv[0]} to stop")
+    @property
+    def stopped(self) -> bool:
+        """Whether it stands still, whoever stopped it."""
+        return self._stat()[0] == "T"
 
     @property
     def rss(self) -> int:
@@ -132,9 +133,6 @@ class Child:
             with contextlib.suppress(FileNotFoundError):
                 found[int(entry)] = os.readlink(f"/proc/{self.pid}/fd/{entry}")
         return found
-
-    def _state(self) -> str:
-        return self._stat()[0]
 
     def _stat(self) -> list[str]:
         """Fields of /proc/PID/stat from `state` on; the name may hold spaces."""

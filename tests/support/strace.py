@@ -23,18 +23,20 @@ class Progress(NamedTuple):
 
 
 class Interrupted(Child):
-    """strace on QEMU's sending thread: `number` comes halfway through the next large message.
+    """strace on QEMU's sending thread: `number` comes in the middle of a large message.
 
-    What does not fit the socket's buffer GLib sends with `sendmsg`, and then the rest in parts
-    with `sendto`; a message that fits needs none. So the n-th `sendto` lies inside of a body.
+    What fits the socket's buffer GLib sends with `sendmsg`, and what is left, in parts, with
+    `sendto`. So any `sendto` lies inside of a body; this one finds no room, so that there is
+    more to come. Now and then the kernel takes a whole message at once, because the reader is
+    fast: the fault waits for the next one.
     """
 
-    def __init__(self, qemu: Qemu, number: signal.Signals, part: int = 15) -> None:
+    def __init__(self, qemu: Qemu, number: signal.Signals, part: int = 8) -> None:
         self._qemu = qemu
         self._calls = qemu.folder / "strace.log"
         self._calls.unlink(missing_ok=True)
         (thread,) = qemu.thread_ids(SENDER)
-        fault = f"inject=sendto:signal={number.name}:when={part}"
+        fault = f"inject=sendto:error=EAGAIN:signal={number.name}:when={part}"
         super().__init__(
             [
                 *("strace", "-p", str(thread), "-o", str(self._calls), "-xx", "-s", "160"),
@@ -44,13 +46,25 @@ class Interrupted(Child):
         )
         until(lambda: "attached" in self.output, "strace on QEMU")
 
+    def __enter__(self) -> Interrupted:
+        return self
+
+    @property
+    def happened(self) -> bool:
+        """Whether the signal has had its effect."""
+        return not self._qemu.alive or self._qemu.stopped
+
     def progress(self, member: str) -> Progress:
-        """Of the newest message, which must be a call of `member`."""
+        """Of the message that was interrupted, which must be a call of `member`."""
         calls = self._calls.read_text().splitlines()
+        last = next(call for call in reversed(calls) if call.startswith("sendto("))
+        fd = last[len("sendto(") : last.index(",")]
+        calls = [call for call in calls if call.startswith((f"sendmsg({fd},", f"sendto({fd},"))]
         first = max(n for n, call in enumerate(calls) if call.startswith("sendmsg("))
         start = _MESSAGE.search(calls[first])
         assert start, calls[first]
-        assert member.encode() in bytes.fromhex(start["text"].replace("\\x", ""))
+        text = bytes.fromhex(start["text"].replace("\\x", ""))
+        assert member.encode() in text, text
         parts = (_RESULT.search(call) for call in calls[first:])
         return Progress(sum(int(part[1]) for part in parts if part), int(start["length"]))
 

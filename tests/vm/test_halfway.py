@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.support import guests
 from tests.support.notices import dimmed, has_text
 from tests.support.qemu import Qemu
-from tests.support.screen import pattern
+from tests.support.screen import Picture, difference, pattern
 from tests.support.strace import Interrupted, bytes_awaited
 from tests.support.viewer import Viewer
 from tests.support.wait import until
@@ -48,6 +49,7 @@ def start_vm(tmp_path: Path) -> Iterator[Callable[[], Qemu]]:
             frame = qemu.framebuffer()
             frame.draw(0, 0, FIRST)
             frame.draw(0, HEIGHT, SECOND)
+            assert not difference(qemu.screendump(), FIRST)  # no part of it is still to be sent
             return qemu
 
         yield start
@@ -60,27 +62,39 @@ def watch(start_viewer: StartViewer, xvfb: Xvfb, qemu: Qemu) -> Viewer:
     return viewer
 
 
+def flip_until(fault: Interrupted, qemu: Qemu, viewer: Viewer) -> tuple[Picture, Picture]:
+    """Flip from frame to frame until one is interrupted: the one before it, and that one."""
+    for row, last, coming in ((HEIGHT, FIRST, SECOND), (0, SECOND, FIRST)) * 5:
+        qemu.vbe.show_from(row)
+
+        def settled(coming: Picture = coming) -> bool:
+            return fault.happened or not viewer.difference(coming)
+
+        until(settled, "a frame, or a part of it")
+        if fault.happened:
+            return last, coming
+    raise AssertionError("no frame was sent in parts")
+
+
 def assert_halfway(fault: Interrupted) -> None:
-    """QEMU's kernel took a part of a whole frame, and only a part."""
+    """The kernel took a part of a whole frame from QEMU, and only a part."""
     progress = fault.progress("Scanout")
     assert progress.length > SIZE
-    assert SIZE // 4 < progress.sent < SIZE * 3 // 4
+    assert SIZE // 50 < progress.sent < SIZE
 
 
-def assert_window_lives(viewer: Viewer, xvfb: Xvfb) -> None:
-    """It takes other sizes and shows all of `FIRST` in them, between black bars."""
+def assert_window_lives(viewer: Viewer, xvfb: Xvfb, picture: Picture) -> None:
+    """It takes other sizes and shows all of the picture in them, between black bars."""
     window = viewer.window()
     for height in (HEIGHT + 40, HEIGHT + 100, HEIGHT):
         xvfb.xdotool("windowsize", window.id, WIDTH, height)
-        bar = (height - HEIGHT) // 2
+        bars = np.zeros(((height - HEIGHT) // 2, WIDTH, 3), np.uint8)
+        viewer.wait_shows(np.concatenate((bars, picture, bars)))
 
-        def letterboxed(bar: int = bar, height: int = height) -> bool:
-            seen = viewer.picture()
-            if seen.shape[0] != height or seen[:bar].any() or seen[bar + HEIGHT :].any():
-                return False
-            return bool((seen[bar : bar + HEIGHT] == FIRST).all())
 
-        until(letterboxed, f"the picture in a window {height} pixels high")
+def sockets(viewer: Viewer) -> int:
+    """How many it has open. Pictures have descriptors too, which come and go."""
+    return sum(target.startswith("socket:") for target in viewer.fds().values())
 
 
 def test_qemu_stops_halfway(
@@ -90,19 +104,18 @@ def test_qemu_stops_halfway(
     qemu = start_vm()
     viewer = watch(start_viewer, own_xvfb, qemu)
     with Interrupted(qemu, signal.SIGSTOP) as fault:
-        qemu.vbe.show_from(HEIGHT)
-        qemu.wait_stopped()
+        last, coming = flip_until(fault, qemu, viewer)
         end = time.monotonic() + STALL
         assert_halfway(fault)
         until(lambda: SIZE in bytes_awaited(viewer), "glview to be in the middle of the pixels")
-        assert_window_lives(viewer, own_xvfb)
+        assert_window_lives(viewer, own_xvfb, last)
         while time.monotonic() < end:
-            assert not viewer.difference(FIRST)
+            assert not viewer.difference(last)
         assert_halfway(fault)
         qemu.signal(signal.SIGCONT)
-        viewer.wait_shows(SECOND)
-    qemu.vbe.show_from(0)
-    viewer.wait_shows(FIRST)
+        viewer.wait_shows(coming)
+    qemu.vbe.show_from(HEIGHT if coming is FIRST else 0)
+    viewer.wait_shows(last)
 
 
 def test_qemu_is_killed_halfway(
@@ -111,15 +124,15 @@ def test_qemu_is_killed_halfway(
     """The stream ends inside of a body: the last whole frame stays, dimmed, until a new VM."""
     qemu = start_vm()
     viewer = watch(start_viewer, own_xvfb, qemu)
-    fds = len(viewer.fds())
+    before = sockets(viewer)
     with Interrupted(qemu, signal.SIGKILL) as fault:
-        qemu.vbe.show_from(HEIGHT)
+        last, _ = flip_until(fault, qemu, viewer)
         assert qemu.wait() == -signal.SIGKILL
         assert_halfway(fault)
-    until(lambda: dimmed(viewer, FIRST), "the last picture, dimmed")
-    assert has_text(viewer, FIRST)
+    until(lambda: dimmed(viewer, last), "the last picture, dimmed")
+    until(lambda: has_text(viewer, last), "a line that says so")
     qemu = start_vm()
     viewer.wait_shows(FIRST, timeout=20.0)
     qemu.vbe.show_from(HEIGHT)
     viewer.wait_shows(SECOND)
-    assert len(viewer.fds()) == fds
+    assert sockets(viewer) == before

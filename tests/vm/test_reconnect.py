@@ -63,7 +63,7 @@ def test_the_vm_is_killed_and_comes_back(
     for _ in range(3):
         qemu.kill()
         until(lambda: dimmed(viewer, PICTURE), "the last picture, dimmed")
-        assert has_text(viewer, PICTURE)
+        until(lambda: has_text(viewer, PICTURE), "a line that says so")
         qemu = start()
         viewer.wait_shows(PICTURE, timeout=20.0)
         fds.append(len(viewer.fds()))
