@@ -29,7 +29,8 @@ class Qemu(Child):
     `display` is the value of `-display`; `devices` are values of `-device`, in
     order, the display device first (`"ramfb"`, `"virtio-vga,xres=800"`);
     `options` are further words of the command line. `trace` names trace events
-    by pattern (`"input_event_*"`).
+    by pattern (`"input_event_*"`). `under` is a program that runs QEMU, with
+    its arguments; QEMU must have the process id that it began with.
 
     `qmp` is the test's own QMP connection; `qmp_path` is a second QMP socket,
     for the program under test. With `qtest=True` the guest's memory can be
@@ -50,6 +51,7 @@ class Qemu(Child):
         qtest: bool = False,
         name: str = "",
         pass_fds: Sequence[int] = (),
+        under: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.qmp_path = folder / "viewer.qmp"
@@ -59,6 +61,7 @@ class Qemu(Child):
         self._memory = memory
         control = folder / "control.qmp"
         argv = [
+            *under,
             *(BINARY, "-nodefaults", "-no-user-config", "-accel", "tcg"),
             *("-machine", machine, "-m", str(memory), "-vga", "none"),
             *("-display", display, "-msg", "timestamp=off"),

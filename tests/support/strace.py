@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,6 +70,67 @@ class Interrupted(Child):
         return Progress(sum(int(part[1]) for part in parts if part), int(start["length"]))
 
 
+def answering(folder: Path) -> list[str]:
+    """A program that runs QEMU for `answers`: `under` of `Qemu`. Leaves its logs in `folder`."""
+    return [
+        *("strace", "-D", "-ff", "--seccomp-bpf", "-o", str(folder / _CALLS), "-ttt"),
+        *("-e", "trace=sendmsg,sendto,recvmsg", "-e", "signal=none", "-xx", "-s", "256"),
+    ]
+
+
+class Answer(NamedTuple):
+    """An answer of a listener's: to what, when it was asked (Unix time), how long it took."""
+
+    member: str
+    asked: float
+    took: float
+
+
+def answers(folder: Path) -> list[Answer]:
+    """All answers that QEMU waited for. Fails if one did not come.
+
+    From the beginning of the call that sends the question to that which takes the first bytes
+    of the answer: QEMU's own way to wake up is in it.
+    """
+    asked: dict[tuple[str, int], tuple[str, float]] = {}
+    found: list[Answer] = []
+    begun: dict[str, float] = {}
+    for name, fd, at, data in _messages(folder):
+        if name == "sendmsg":
+            member = next((m for m in _QUESTIONS if m.encode() + b"\0" in data), "")
+            if member and b"/org/qemu/Display1/Listener\0" in data:
+                asked[fd, int.from_bytes(data[8:12], "little")] = member, at
+        elif len(data) == _HEAD:
+            begun[fd] = at
+        elif reply := _REPLY_SERIAL.search(data):
+            question = asked.pop((fd, int.from_bytes(reply[1], "little")), None)
+            if question:
+                found.append(Answer(*question, begun[fd] - question[1]))
+    assert not asked, f"never answered: {asked}"
+    return found
+
+
+def _messages(folder: Path) -> Iterator[tuple[str, str, float, bytes]]:
+    """Calls of the thread that has to do with messages: name, descriptor, time, first bytes."""
+    for log in folder.glob(f"{_CALLS}.*"):
+        for line in log.read_text().splitlines():
+            call, text = _CALL.match(line), _MESSAGE.search(line)
+            if call and text:
+                data = bytes.fromhex(text["text"].replace("\\x", ""))
+                yield call["name"], call["fd"], float(call["at"]), data
+
+
+def tracer(process: Child) -> int:
+    """Process id of the strace that looks at it."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.partition("TracerPid:")[2].split()[0])
+
+
+_CALLS = "calls"
+_QUESTIONS = "GetAll", "ScanoutMap"
+_HEAD = 16  # what GLib reads first of a message: the fixed header
+_REPLY_SERIAL = re.compile(rb"\x05\x01u\0(.{4})", re.DOTALL)
+_CALL = re.compile(r"(?P<at>[\d.]+) (?P<name>\w+)\((?P<fd>\d+),")
 _MESSAGE = re.compile(r'iov_base="(?P<text>[\\x0-9a-f]*)"(?:\.\.\.)?, iov_len=(?P<length>\d+)')
 _RESULT = re.compile(r"\) = (\d+)")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import guests
+from tests.support.flood import end_flood, settled
 from tests.support.process import Child
 from tests.support.profile import requires
 from tests.support.qemu import Qemu
@@ -59,25 +60,6 @@ def slowest_answer(qemu: Qemu, seconds: float, keys: tuple[str, ...] = ()) -> fl
             qemu.send_keys(keys[turn // 20 % len(keys)])
         time.sleep(0.01)
     return slowest
-
-
-def settled(qemu: Qemu, viewer: Viewer) -> None:
-    """The guest stops; what QEMU sees is what the screen shows."""
-    qemu.stop()
-    viewer.wait_shows(qemu.screendump(), timeout=20.0)
-
-
-def end_flood(qemu: Qemu) -> None:
-    """Back to the first text mode: a window of that size is wholly on any desktop."""
-
-    def quiet() -> bool:
-        qemu.send_keys("f1")  # the first one may only end the flood
-        before = qemu.screendump()
-        time.sleep(0.2)
-        after = qemu.screendump()
-        return before.shape == after.shape and int((before != after).sum()) < 1000
-
-    until(quiet, "the guest to be quiet")
 
 
 def shown(qemu: Qemu, viewer: Viewer) -> None:
