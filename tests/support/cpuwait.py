@@ -28,6 +28,8 @@ class CpuWait:
 
     def during(self, start: float, end: float) -> float:
         """Seconds that they waited, all together, between two Unix times at least."""
+        if self._looks[-1][0] < end:
+            self._looks.append((time.time(), self._look()))
         before = [look for at, look in self._looks if at <= start][-1]
         after = next(look for at, look in self._looks if at >= end)
         return sum(wait - before.get(thread, 0.0) for thread, wait in after.items())
