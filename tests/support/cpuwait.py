@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from bisect import bisect_left, bisect_right
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,12 +28,18 @@ class CpuWait:
         self._watched.append((pid, name))
 
     def during(self, start: float, end: float) -> float:
-        """Seconds that they waited, all together, between two Unix times at least."""
+        """Seconds that they waited, all together, between two Unix times at least.
+
+        And by how much the looks themselves came late: a hypervisor's other guests are in no
+        account of the kernel's.
+        """
         if self._looks[-1][0] < end:
             self._looks.append((time.time(), self._look()))
-        before = [look for at, look in self._looks if at <= start][-1]
-        after = next(look for at, look in self._looks if at >= end)
-        return sum(wait - before.get(thread, 0.0) for thread, wait in after.items())
+        times = [at for at, _ in self._looks]
+        first, last = bisect_right(times, start) - 1, bisect_left(times, end)
+        before, after = self._looks[first][1], self._looks[last][1]
+        waits = sum(wait - before.get(thread, 0.0) for thread, wait in after.items())
+        return waits + max(0.0, times[last] - times[first] - (last - first) * EVERY)
 
     def __enter__(self) -> Self:
         self._looks.append((time.time(), self._look()))
