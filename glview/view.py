@@ -161,6 +161,8 @@ class View:
     def tick(self, now: float) -> None:
         """Do what is due."""
         self.hear_presenter()
+        if self.window is not None:
+            self.window.tick(now)
         if self._screen.tick(now):
             self._picture_changed()
         if self._notice.tick(now):
@@ -181,6 +183,7 @@ class View:
         """When `tick` or a draw is due; None is never."""
         held = self.window.held if self.window is not None and self._dirty else 0.0
         return [
+            self.window.deadline if self.window is not None else None,
             self._screen.deadline(),
             self._notice.deadline,
             self._settled_at,
@@ -240,7 +243,9 @@ class View:
             return False
         if self.hidden or min(window.size) <= 0 or window.held:
             return False
-        return not self._incomplete and presenter.released() and presenter.ready()
+        if self._incomplete or not window.ready:
+            return False
+        return presenter.released() and presenter.ready()
 
     @property
     def _incomplete(self) -> bool:

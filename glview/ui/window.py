@@ -10,6 +10,7 @@ from glview.errors import NoGraphicsError
 from glview.gl.api import GL
 from glview.gl.egl import EGL
 from glview.ui import platform as window_system
+from glview.ui.frames import FrameCallbacks
 from glview.ui.keymap import Platform
 from glview.ui.sizing import SizeWishes
 
@@ -96,6 +97,10 @@ class Window:
         self.gl = GL(self.egl.find, es=self.api == "es")
         self.size: tuple[int, int] = glfw.get_framebuffer_size(self._handle)
         self._wishes = SizeWishes(self.size, time.monotonic())
+        self._iconified = self._stalled = self._hidden = False
+        self._frames: FrameCallbacks | None = None
+        if platform == "wayland":
+            self._frames = FrameCallbacks(glfw, self._handle, self._stalled_now)
         self._listen()
         if self.size != size:
             self.ask_size(*size)
@@ -153,7 +158,9 @@ class Window:
         glfw.set_window_focus_callback(handle, lambda w, focused: events.on_focus(bool(focused)))
         glfw.set_framebuffer_size_callback(handle, lambda w, x, y: self._resized(x, y))
         glfw.set_window_refresh_callback(handle, lambda w: events.on_damaged())
-        glfw.set_window_iconify_callback(handle, lambda w, hidden: events.on_hidden(bool(hidden)))
+        glfw.set_window_iconify_callback(
+            handle, lambda w, iconified: self._iconified_now(bool(iconified))
+        )
         glfw.set_window_close_callback(handle, lambda w: events.on_close())
 
     # -- size --------------------------------------------------------------
@@ -202,6 +209,37 @@ class Window:
             round(self.size[1] * height / max(mode.size.height, 1)),
         )
 
+    # -- whether it is to be seen ------------------------------------------
+
+    def _iconified_now(self, iconified: bool) -> None:
+        self._iconified = iconified
+        self._hidden_now()
+
+    def _stalled_now(self, stalled: bool) -> None:
+        self._stalled = stalled
+        self._hidden_now()
+
+    def _hidden_now(self) -> None:
+        hidden = self._iconified or self._stalled
+        if hidden != self._hidden:
+            self._hidden = hidden
+            self._events.on_hidden(hidden)
+
+    @property
+    def deadline(self) -> float | None:
+        """When `tick` has something to do (monotonic seconds), or None."""
+        return self._frames.deadline if self._frames is not None else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether a swap would not wait for the compositor."""
+        return self._frames is None or not self._frames.pending
+
+    def tick(self, now: float) -> None:
+        """Let time pass."""
+        if self._frames is not None:
+            self._frames.tick(now)
+
     # -- the rest ----------------------------------------------------------
 
     @property
@@ -233,6 +271,8 @@ class Window:
         if self.platform == "x11":
             # Software Mesa spins for ever on a connection that broke; Xlib notices it here.
             window_system.has_events(self._glfw, self.platform)
+        if self._frames is not None:
+            self._frames.ask()
         self._glfw.swap_buffers(self._handle)
 
     @property
@@ -266,4 +306,6 @@ class Window:
 
     def close(self) -> None:
         """Destroy the window and its context."""
+        if self._frames is not None:
+            self._frames.close()
         self._glfw.destroy_window(self._handle)
