@@ -12,7 +12,7 @@ from collections import deque
 Size = tuple[int, int]
 
 ANSWER_TIME = 0.5  # seconds within which a window manager answers with another size
-_KEPT = 64  # wishes, of a guest that changes its mode in a loop
+_KEPT = 4096  # wishes: a guest may change its mode in a loop while the X server stands still
 
 
 class SizeWishes:

@@ -38,6 +38,16 @@ def test_many_wishes_answered_late_and_in_order() -> None:
     assert not wishes.answer(GRAPHIC, 9.0)
 
 
+def test_a_guest_that_changed_its_mode_in_a_loop() -> None:
+    """While nothing was answered for many seconds."""
+    wishes = SizeWishes(TEXT, 0.0)
+    wishes.answer(TEXT, 0.0)
+    asked = [(640 + 8 * (number % 20), 480) for number in range(1000)]
+    assert all(wishes.ask(size, 1.0) for size in asked)
+    assert all(wishes.answer(size, 99.0) for size in asked)
+    assert not wishes.answer(asked[0], 99.0)
+
+
 def test_wishes_that_the_window_manager_skipped_are_done_with() -> None:
     wishes = SizeWishes(TEXT, 0.0)
     for size in (GRAPHIC, OTHER):
