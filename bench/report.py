@@ -11,8 +11,6 @@ from typing import Any
 
 from bench.viewers import FLOOR, GLVIEW
 
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
-
 IDLE_LIMIT = 0.001  # of one core
 START_LIMIT = 0.6  # seconds
 FULL_LIMIT, SQUARE_LIMIT = 1.5, 4.0  # times the floor, in latency and in CPU
@@ -149,14 +147,18 @@ def _key(update: Update) -> tuple[int, int, str, str]:
     return update.width, update.height, update.via, update.change
 
 
-def write_into(document: Path, text: str) -> None:
-    """Replace what stands between the two marks in `document`. Raises ValueError without them."""
+def write_into(document: Path, text: str, name: str = "bench") -> None:
+    """Replace what stands between two marks in `document`, `<!-- NAME: begin -->` and `end`.
+
+    Raises ValueError without them.
+    """
+    first, last = (f"<!-- {name}: {word} -->" for word in ("begin", "end"))
     old = document.read_text()
-    before, begin, rest = old.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = old.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise ValueError(f"{document} lacks the marks {BEGIN} and {END}")
-    document.write_text(f"{before}{BEGIN}\n{text}{END}{after}")
+        raise ValueError(f"{document} lacks the marks {first} and {last}")
+    document.write_text(f"{before}{first}\n{text}{last}{after}")
 
 
 def failures(result: Result, *, ratios: bool = True) -> list[str]:

@@ -15,6 +15,8 @@ from bench import process, report
 from bench.report import Life, Result, Update
 from bench.viewers import FLOOR, GLVIEW, Viewer, renderer
 
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+
 
 def update(viewer: str, latency: float, cpu: float, change: str = "full", **more: int) -> Update:
     """A row of 1080p by map with three updates around `latency`, all in milliseconds."""
@@ -109,9 +111,9 @@ class TestLimits:
 class TestDocument:
     def test_only_what_is_between_the_marks_changes(self, tmp_path: Path) -> None:
         page = tmp_path / "page.md"
-        page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+        page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
         report.write_into(page, "new\n")
-        assert page.read_text() == f"before\n{report.BEGIN}\nnew\n{report.END}\nafter\n"
+        assert page.read_text() == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
 
     def test_page_without_marks(self, tmp_path: Path) -> None:
         page = tmp_path / "page.md"
