@@ -66,17 +66,21 @@ class MemoryBuffer:
 
 def memfd() -> MemoryBuffer:
     """Ordinary shared memory."""
-    fd = os.memfd_create("glview-doctor", os.MFD_CLOEXEC)
+    return MemoryBuffer(_sealed(), dmabuf=False)
+
+
+def _sealed() -> int:
+    """A memory file that cannot shrink: no driver is given others."""
+    fd = os.memfd_create("glview-doctor", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, SIZE)
-    return MemoryBuffer(fd, dmabuf=False)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    return fd
 
 
 def udmabuf() -> MemoryBuffer:
     """A dma-buf of ordinary memory. Raises OSError."""
-    memory = os.memfd_create("glview-doctor", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    memory = _sealed()
     try:
-        os.ftruncate(memory, SIZE)
-        fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
         device = os.open(UDMABUF, os.O_RDWR | os.O_CLOEXEC)
         try:
             request = bytearray(struct.pack("=IIQQ", memory, 1, 0, SIZE))  # 1 is close-on-exec
