@@ -102,7 +102,7 @@ def stall(start_vm: StartVm, viewer: Viewer, qemu: Qemu, desktop: Child) -> list
 
 
 def check(answers: list[Late], member: str, least: int) -> None:
-    """So many came, and in time, but for those that a busy machine made late; never most."""
+    """So many came, and in time, but for the few that a busy machine made late."""
     those = [answer for answer in answers if answer.member == member]
     assert len(those) >= least
     times = sorted(answer.took for answer in those)
@@ -111,7 +111,7 @@ def check(answers: list[Late], member: str, least: int) -> None:
         f"{len(times)} {member}: median {statistics.median(times) * 1000:.2f} ms,"
         f" longest {times[-1] * 1000:.1f} ms, {len(late)} late"
     )
-    assert len(late) <= max(1, len(those) // 2)
+    assert len(late) <= max(1, len(those) // 10)
     for answer in late:
         assert answer.took - answer.waited < WITHIN, answer
 
