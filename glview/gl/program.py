@@ -56,5 +56,5 @@ class Program:
             self.name = int(shaders.compileProgram(*stages, validate=False))
         except (shaders.ShaderCompilationError, RuntimeError, pygl.GLError) as error:
             raise NoGraphicsError(f"the driver refused the shader {fragment}: {error}") from None
-        names = ("u_target", "u_source", "u_inner", "u_light")
+        names = ("u_target", "u_source", "u_inner", "u_light", "u_levels")
         self.places = {n: gl.GetUniformLocation(self.name, n.encode()) for n in names}

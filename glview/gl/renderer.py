@@ -19,7 +19,7 @@ from glview.gl.texture import (
     image_texture,
     upload_picture,
 )
-from glview.scanout.formats import BY_FOURCC
+from glview.scanout.formats import BY_FOURCC, PixelFormat
 from glview.scanout.geometry import Rect
 from glview.scanout.source import DmabufSource, Source
 
@@ -123,10 +123,11 @@ class Renderer:
         rect = damage.clip(width, height) if source.whole and not fresh else None
         part = rect or Rect(0, 0, width, height)
         buffer.renew()
-        if buffer.raw and not self._blit_copy(buffer, part.moved(x, y), part):
-            buffer.raw = False
-        if not buffer.raw:
-            self._draw_copy(buffer)
+        narrow = fmt is not None and bool(fmt.bits)
+        if buffer.raw and not narrow:
+            buffer.raw = self._blit_copy(buffer, part.moved(x, y), part)
+        if narrow or not buffer.raw:
+            self._draw_copy(buffer, fmt if narrow else None)
 
     def _import(self, source: DmabufSource) -> DmabufTexture:
         if self._buffer is None or self._buffer[0] is not source:
@@ -145,16 +146,29 @@ class Renderer:
         gl.BindFramebuffer(api.READ_FRAMEBUFFER, 0)
         return done
 
-    def _draw_copy(self, buffer: DmabufTexture) -> None:
-        """Copy all of what cannot be blitted, row for row."""
+    def _draw_copy(self, buffer: DmabufTexture, narrow: PixelFormat | None) -> None:
+        """Copy all of what cannot be blitted, row for row; `narrow` channels are widened."""
         assert self._picture is not None
         width, height = self._picture.width, self._picture.height
         place = Rect(0, 0, width, height)
         if not self._picture.bind_to_draw():
             raise NoGraphicsError("this OpenGL driver does not draw into textures")
         self.gl.Viewport(*place)
-        self._draw_picture(buffer, place, Scene(width, height, place), exact=True, bottom_up=True)
+        scene = Scene(width, height, place)
+        if narrow is not None:
+            self._draw_widened(buffer, narrow, scene)
+        else:
+            self._draw_picture(buffer, place, scene, exact=True, bottom_up=True)
         self.gl.BindFramebuffer(api.DRAW_FRAMEBUFFER, 0)
+
+    def _draw_widened(self, buffer: DmabufTexture, fmt: PixelFormat, scene: Scene) -> None:
+        program = self._program("widen.frag", external=buffer.target != api.TEXTURE_2D)
+        self.gl.UseProgram(program.name)
+        buffer.bind()
+        levels = [float((1 << bits) - 1) for _, bits in fmt.bits]
+        self.gl.Uniform4f(program.places["u_levels"], *levels, 0.0)
+        (x, y, w, h), tw, th = buffer.rect, buffer.width, buffer.height
+        self._quad(program, Rect(0, 0, w, h), scene, (x / tw, y / th, w / tw, h / th))
 
     def _forget_buffers(self) -> None:
         self._buffer = None

@@ -49,13 +49,12 @@ def check(stage: Stage, carrier: Carrier, canvas: Canvas, rects: list[Rect]) -> 
     what = f"{canvas.layout.name} {canvas.width}x{canvas.height} stride {canvas.stride}"
     carrier.show(stage.listener, canvas)
     flipped = isinstance(carrier, Dmabuf) and carrier.bottom_up
-    near = tolerance(carrier, canvas.layout)
-    stage.wait_shows(canvas.picture(bottom_up=flipped), what, tolerance=near)
+    stage.wait_shows(canvas.picture(bottom_up=flipped), what)
     for rect in rects:
         canvas.scribble(*rect)
         carrier.update(stage.listener, canvas, rect)
         want = canvas.picture(bottom_up=flipped)
-        stage.wait_shows(want, f"{what} after {rect}", tolerance=near)
+        stage.wait_shows(want, f"{what} after {rect}")
 
 
 def test_the_table_is_complete() -> None:
@@ -106,12 +105,7 @@ def wait_for_words_to_go(stage: Stage, carrier: Dmabuf, layout: Layout) -> None:
     with Canvas(layout, *SIZES[-1]) as canvas:
         carrier.show(stage.listener, canvas)
         want = canvas.picture(bottom_up=carrier.bottom_up)
-        stage.wait_shows(want, timeout=15.0, tolerance=tolerance(carrier, layout))
-
-
-def tolerance(carrier: Carrier, layout: Layout) -> int:
-    """How far a channel may be off: OpenGL rounds v / 31 where pixman repeats bits."""
-    return int(isinstance(carrier, Dmabuf) and layout.size == 2)
+        stage.wait_shows(want, timeout=15.0)
 
 
 @each_layout
