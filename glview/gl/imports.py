@@ -12,6 +12,7 @@ import os
 import time
 from dataclasses import dataclass, field
 
+from glview.errors import NoGraphicsError
 from glview.gl.dmabuf import DmabufTexture, Importer
 from glview.scanout.source import DmabufSource
 
@@ -79,9 +80,15 @@ class ImportCache:
         return entry.texture
 
     def _import(self, source: DmabufSource) -> _Entry:
-        texture = self._importer.texture(source)
-        entry = _Entry(texture, sum(_length(plane.fd) for plane in source.planes))
-        entry.fds += [os.dup(fd) for fd in {plane.fd for plane in source.planes}]
+        entry = _Entry(self._importer.texture(source), sum(_length(p.fd) for p in source.planes))
+        try:
+            for fd in {plane.fd for plane in source.planes}:
+                entry.fds.append(os.dup(fd))
+        except OSError as error:
+            entry.close()
+            raise NoGraphicsError(
+                f"a dma-buf cannot be kept: {error.strerror}", "raise the limit of open files"
+            ) from None
         return entry
 
     def _evict(self, now: float) -> None:

@@ -6,6 +6,7 @@ ui/dbus-listener.c. All run on the listener's thread.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import threading
@@ -233,7 +234,7 @@ class PictureCalls:
         if not copyable(source):
             return False
         like = _likeness(source)
-        with source, self._guard:
+        with contextlib.closing(source), self._guard:
             if source is self._dmabuf:
                 try:
                     self.copier.show(source, serials)

@@ -79,7 +79,7 @@ class Copier:
         `serials` are answered once it has been read. Raises OSError where it
         cannot be mapped, having closed it.
         """
-        with source:
+        with contextlib.closing(source):
             mapped = _Mapped(source)
         with self._changed:
             self._source, self._wanted = mapped, mapped.all
@@ -124,7 +124,10 @@ class Copier:
                 serials, self._serials = self._serials, []
                 self._wanted = None
             if source is not None and rect is not None:
-                self._copy(source, rect)
+                try:
+                    self._copy(source, rect)
+                except OSError as error:  # no memory for the copy
+                    self._mailbox.put_problem(f"a dma-buf cannot be copied: {error.strerror}")
             del source  # and with it the mapping, if another scanout took over
             self._answer(serials)
         self._shadow.forget()

@@ -95,17 +95,6 @@ class DmabufSource:
         self.modifier = modifier
         self.y0_top = y0_top
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Close each distinct fd once; planes may share one."""
         fds = {plane.fd for plane in self.planes}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -122,19 +124,31 @@ def test_only_the_rectangle_is_read_again(bench: Bench) -> None:
     assert shown(news) == before
 
 
-def test_answered_when_read_and_not_before(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+class Slow:
+    """Memory that takes long to read: as long as a test wants."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reading, self.go_on = threading.Event(), threading.Event()
+        read = module._Mapped.read
+
+        def slow(mapped: module._Mapped, rect: Rect, target: memoryview) -> None:
+            self.reading.set()
+            assert self.go_on.wait(5.0)
+            read(mapped, rect, target)
+
+        monkeypatch.setattr(module._Mapped, "read", slow)
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> Slow:
+    """Reading stands still until told to go on."""
+    return Slow(monkeypatch)
+
+
+def test_answered_when_read_and_not_before(bench: Bench, memory: Slow) -> None:
     """Memory that takes long to read: the listener thread answers for it meanwhile."""
-    reading, go_on = threading.Event(), threading.Event()
-    read = module._Mapped.read
-
-    def slow(self: module._Mapped, rect: Rect, target: memoryview) -> None:
-        reading.set()
-        assert go_on.wait(5.0)
-        read(self, rect, target)
-
-    monkeypatch.setattr(module._Mapped, "read", slow)
     bench.copier.show(bench.whole(), [])
-    assert reading.wait(2.0)
+    assert memory.reading.wait(2.0)
     begin = time.monotonic()
     bench.copier.want(Rect(0, 0, 1, 1), 1)  # does not wait
     bench.copier.want(Rect(0, 0, 1, 1), 2)
@@ -144,30 +158,36 @@ def test_answered_when_read_and_not_before(bench: Bench, monkeypatch: pytest.Mon
     assert deadline is not None
     assert begin < deadline < begin + 2 * REPLY_WITHIN
     assert bench.copier.replies.pop_overdue(deadline) == [1]
-    go_on.set()
+    memory.go_on.set()
     bench.wait_answers(2)
 
 
-def test_nothing_is_shown_after_another_scanout(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reading, go_on = threading.Event(), threading.Event()
-    read = module._Mapped.read
-
-    def slow(self: module._Mapped, rect: Rect, target: memoryview) -> None:
-        reading.set()
-        assert go_on.wait(5.0)
-        read(self, rect, target)
-
-    monkeypatch.setattr(module._Mapped, "read", slow)
+def test_nothing_is_shown_after_another_scanout(bench: Bench, memory: Slow) -> None:
     bench.copier.show(bench.whole(), [])
-    assert reading.wait(2.0)
+    assert memory.reading.wait(2.0)
     bench.copier.want(Rect(0, 0, 1, 1), 5)
     bench.copier.forget()
     assert not bench.copier.active
-    go_on.set()
+    memory.go_on.set()
     bench.wait_answers(5)
     assert not bench.news.is_set()
+
+
+def test_a_copy_that_fails_is_said_and_answered(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    bench.copier.show(bench.whole(), [])
+    shown(bench.take())
+    with monkeypatch.context() as patch:
+        patch.setattr(module._Mapped, "read", full)
+        bench.copier.want(Rect(0, 0, 1, 1), 1)
+        bench.wait_answers(1)
+    assert "cannot be copied" in str(bench.take().problem)
+    bench.copier.want(Rect(0, 0, 1, 1), 2)
+    bench.wait_answers(1, 2)
 
 
 def test_what_can_be_copied(bench: Bench) -> None:
@@ -178,7 +198,7 @@ def test_what_can_be_copied(bench: Bench) -> None:
         (MOD_LINEAR, fourcc_code("NV12"), False),
     ]
     for modifier, fourcc, expected in cases:
-        with bench.source(modifier, fourcc) as source:
+        with closing(bench.source(modifier, fourcc)) as source:
             assert copyable(source) is expected
 
 
