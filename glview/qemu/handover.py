@@ -9,7 +9,7 @@ import socket
 from collections.abc import AsyncIterator
 
 from qemu.qmp import ConnectError, ExecuteError, QMPClient, QMPError
-from qemu.qmp.qmp_client import NegotiationError
+from qemu.qmp.qmp_client import GreetingError, NegotiationError
 
 from glview.errors import QmpError
 from glview.qemu.qmp import NegotiationBrokenError
@@ -73,8 +73,17 @@ async def _session(monitor: socket.socket, timeout: float | None) -> AsyncIterat
             await client.disconnect()
 
 
+def _is_event(cause: BaseException | None) -> bool:
+    """Tell whether an event came where the greeting belongs.
+
+    A monitor whose last client had negotiated still counts as ready until its
+    thread has seen to the next one (monitor/qmp.c).
+    """
+    return isinstance(cause, GreetingError) and isinstance(cause.__cause__, KeyError)
+
+
 def _greeting_error(error: ConnectError) -> QmpError:
-    if isinstance(error.__cause__, NegotiationError):
+    if isinstance(error.__cause__, NegotiationError) or _is_event(error.__cause__):
         return NegotiationBrokenError("QEMU did not agree to a QMP session", "try again")
     if isinstance(error.__cause__, (EOFError, OSError)):
         return QmpError("the connection was closed before any QMP greeting")

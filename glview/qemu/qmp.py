@@ -26,10 +26,11 @@ _CONNECT_ERRORS = {
 
 
 class NegotiationBrokenError(QmpError):
-    """Something came in place of QEMU's answer; another attempt will do better.
+    """Something came in place of QEMU's greeting or answer; another attempt will do better.
 
-    QEMU counts a client as ready before it answers it, so that an event may get
-    in between (monitor/qmp.c), which the library does not expect.
+    QEMU counts a client as ready before it answers it, and the next one until it
+    greets it, so that an event may get in between (monitor/qmp.c), which the
+    library does not expect.
     """
 
 

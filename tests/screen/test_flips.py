@@ -108,14 +108,18 @@ def test_mode_switches(stage: Stage, count: GlCount) -> None:
             for page in modes[number % 2]:
                 carrier.show(stage.listener, page)
 
-        for number in range(4):
-            switch(number)
+        def grown(switches: int) -> int:
+            before = watch.now()
+            for number in range(switches):
+                switch(number)
+            stage.wait_shows(modes[1][1].picture())
+            return watch.grown(before)
+
+        switch(1)
         stage.wait_shows(modes[1][1].picture())
-        before = watch.now()
-        for number in range(200):
-            switch(number)
-        stage.wait_shows(modes[1][1].picture())
-        watch.check(before)
+        # What scales a picture while the window follows is compiled once, in whichever
+        # round it is needed first (45 MB on llvmpipe); a leak would show in every round.
+        assert min(grown(200) for _ in range(3)) < MARGIN
 
 
 def test_more_buffers_than_are_kept(stage: Stage, count: GlCount) -> None:

@@ -42,7 +42,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
                 with client:
                     talk(client)
 
-            threads.append(threading.Thread(target=run))
+            threads.append(threading.Thread(target=run, daemon=True))
             threads[-1].start()
             return path
 
@@ -106,18 +106,30 @@ def test_a_human_monitor(serve: Serve, caplog: pytest.LogCaptureFixture) -> None
 EVENT = b'{"event": "RESET", "data": {"guest": true}, "timestamp": {"seconds": 1}}\r\n'
 
 
-def test_an_event_in_place_of_an_answer_is_no_refusal(serve: Serve) -> None:
-    """QEMU may send one between taking a client and answering it: glview tries again."""
+def before_the_greeting(client: socket.socket) -> None:
+    """Greet as a monitor that still takes this client for the one before."""
+    client.sendall(EVENT + GREETING)
+    until_hung_up(client)
 
+
+def before_the_answer(client: socket.socket) -> None:
+    client.sendall(GREETING)
+    client.recv(4096)
+    client.sendall(EVENT + b'{"return": {}}\r\n')
+    until_hung_up(client)
+
+
+@pytest.mark.parametrize("disturb", [before_the_greeting, before_the_answer])
+def test_an_event_out_of_place_is_no_refusal(
+    serve: Serve, disturb: Callable[[socket.socket], None]
+) -> None:
+    """QEMU may send one before it greets or answers a client: glview tries again."""
     clients = 0
 
     def disturbed(client: socket.socket) -> None:
         nonlocal clients
         clients += 1
-        client.sendall(GREETING)
-        client.recv(4096)
-        client.sendall(EVENT + b'{"return": {}}\r\n')
-        until_hung_up(client)
+        disturb(client)
 
     for _ in range(_ATTEMPTS - 1):
         serve(disturbed)
