@@ -91,6 +91,7 @@ class App:
         try:
             while not (self._done or self._view.closed):
                 self._turn()
+            window_system.check_connection(glfw, platform)
         finally:
             self._view.close()
             self._session.close()

@@ -77,11 +77,16 @@ def connection_fd(glfw: ModuleType, platform: Platform) -> int:
     """The descriptor that becomes readable when the window system has events."""
     if platform == "x11":
         return int(_xlib().XConnectionNumber(glfw.get_x11_display()))
-    display = glfw._glfw.glfwGetWaylandDisplay
-    display.restype = ctypes.c_void_p
-    client = ctypes.CDLL("libwayland-client.so.0")
-    client.wl_display_get_fd.argtypes = (ctypes.c_void_p,)
-    return int(client.wl_display_get_fd(display()))
+    return int(_wayland().wl_display_get_fd(_wayland_display(glfw)))
+
+
+def check_connection(glfw: ModuleType, platform: Platform) -> None:
+    """Raise NoDisplayError if the compositor has gone; to GLFW that is the user's wish to close.
+
+    An X server that goes ends the process by itself, see `load_glfw`.
+    """
+    if platform == "wayland" and _wayland().wl_display_get_error(_wayland_display(glfw)):
+        raise NoDisplayError("the Wayland compositor has gone")
 
 
 def has_events(glfw: ModuleType, platform: Platform) -> bool:
@@ -121,6 +126,20 @@ def x11_depth(glfw: ModuleType, window: object) -> int:
 def x11_sync(glfw: ModuleType) -> None:
     """Wait until the X server has done what was asked on GLFW's connection so far."""
     _xlib().XSync(glfw.get_x11_display(), 0)
+
+
+def _wayland_display(glfw: ModuleType) -> int:
+    display = glfw._glfw.glfwGetWaylandDisplay
+    display.restype = ctypes.c_void_p
+    return int(display())
+
+
+@cache
+def _wayland() -> ctypes.CDLL:
+    library = ctypes.CDLL("libwayland-client.so.0")
+    library.wl_display_get_fd.argtypes = (ctypes.c_void_p,)
+    library.wl_display_get_error.argtypes = (ctypes.c_void_p,)
+    return library
 
 
 @cache

@@ -222,6 +222,19 @@ def test_the_x_server_goes(
     assert slowest_answer(qemu, 0.5) < QMP_WITHIN
 
 
+def test_the_compositor_goes(
+    start_qemu: StartQemu, start_viewer: StartViewer, weston: Weston, tmp_path: Path
+) -> None:
+    """As above."""
+    qemu = flood(start_qemu, tmp_path)
+    viewer = start_viewer(weston, "--qmp", qemu.qmp_path)
+    shown(qemu, viewer)
+    weston.kill()
+    assert viewer.wait() == NO_DISPLAY
+    assert "glview: the Wayland compositor has gone" in viewer.output
+    assert slowest_answer(qemu, 0.5) < QMP_WITHIN
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @requires("listener-release")
