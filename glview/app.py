@@ -40,6 +40,7 @@ class Settings:
     offer_dmabuf2: bool = True
     api: Api | None = None
     present: Choice = "auto"
+    pacing: bool = True
 
 
 class App:
@@ -84,6 +85,7 @@ class App:
             platform,
             self._settings.api,
             self._settings.present,
+            self._settings.pacing,
             self._hidden,
             self._user_resized,
             self._refused,

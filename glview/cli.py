@@ -73,6 +73,10 @@ OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         },
     ),
     (
+        ("--no-pacing",),
+        {"action": "store_true", "help": "draw before the screen is through with the last frame"},
+    ),
+    (
         ("--no-map",),
         {"action": "store_true", "help": "have byte-array pictures sent, not shared memory"},
     ),
@@ -168,6 +172,7 @@ def _run_app(way: Way, options: argparse.Namespace) -> None:
         offer_dmabuf2=not options.no_dmabuf2,
         api=None if options.gl == "auto" else options.gl,
         present=options.present,
+        pacing=not options.no_pacing,
     )
     App(way, settings).run()
 

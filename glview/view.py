@@ -38,6 +38,7 @@ class View:
     drawn any more, or again; `on_user_size(size, millimetres)` a size that the
     user gave the window, once it has settled; `on_refused(source)` a dma-buf that
     cannot be imported, which is the callee's if that says that it will be copied.
+    Without `pacing` a frame does not wait until the one before is on the screen.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class View:
         platform: Platform,
         api: Api | None,
         present: Choice,
+        pacing: bool,
         on_hidden: Callable[[bool], None],
         on_user_size: Callable[[tuple[int, int], tuple[int, int]], None],
         on_refused: Callable[[DmabufSource], bool],
@@ -54,6 +56,7 @@ class View:
         self._platform: Platform = platform
         self._api = api
         self._present: Choice = present
+        self._pacing = pacing
         self._on_hidden = on_hidden
         self._on_user_size = on_user_size
         self._on_refused = on_refused
@@ -147,7 +150,7 @@ class View:
     def _open(self) -> None:
         self.window = Window(self._glfw, self._platform, self._name, self._guest, self._api, self)
         log.info("%s, %s", self.window.gl.version, self.window.gl.renderer)
-        self._presenter = shm.choose(self.window, self._present)
+        self._presenter = shm.choose(self.window, self._present, pacing=self._pacing)
         self._retitle()
 
     def _arrange(self) -> None:
@@ -243,7 +246,7 @@ class View:
             return False
         if self.hidden or min(window.size) <= 0 or window.held:
             return False
-        if self._incomplete or not window.ready:
+        if self._incomplete or (self._pacing and not window.ready):
             return False
         return presenter.released() and presenter.ready()
 

@@ -8,11 +8,13 @@ scaled or dimmed picture, a dma-buf, other pixel formats - is left to GL.
 Pacing: one batch of puts is under way at a time, and what changes meanwhile
 is put together after it. So a stopped X server is never waited for, a slow
 one is never flooded, and nobody writes into memory that it still reads.
+Without pacing it is a few batches.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -31,9 +33,10 @@ log = logging.getLogger(__name__)
 
 _SOFTWARE = ("llvmpipe", "softpipe", "swrast", "software")
 _EVERYTHING = Rect(0, 0, MAX_SIDE, MAX_SIDE)
+_MOST = 16  # batches under way without pacing: the socket takes them all
 
 
-def choose(window: Window, wanted: Choice) -> Presenter:
+def choose(window: Window, wanted: Choice, *, pacing: bool = True) -> Presenter:
     """The presenter for a window; shared memory by itself only where it is the faster one."""
     swap = SwapPresenter(window)
     software = any(word in window.gl.renderer.lower() for word in _SOFTWARE)
@@ -45,7 +48,7 @@ def choose(window: Window, wanted: Choice) -> Presenter:
         log.info("no X shared memory: %s", error)
         return swap
     log.info("pictures are put out of X shared memory")
-    return ShmPresenter(window, swap, connection)
+    return ShmPresenter(window, swap, connection, 1 if pacing else _MOST)
 
 
 class ShmPresenter:
@@ -53,10 +56,13 @@ class ShmPresenter:
 
     While pictures are put, GL's texture goes stale, and while GL composes,
     the window does not hold the bare picture: `_missed` is what the texture
-    lacks of `_source`, `_unput` what the window lacks.
+    lacks of `_source`, `_unput` what the window lacks. At most `most` batches
+    of puts are under way at a time.
     """
 
-    def __init__(self, window: Window, swap: SwapPresenter, connection: xcb.Connection) -> None:
+    def __init__(
+        self, window: Window, swap: SwapPresenter, connection: xcb.Connection, most: int
+    ) -> None:
         self._window = window
         self._swap = swap
         self._connection: xcb.Connection | None = connection
@@ -64,8 +70,8 @@ class ShmPresenter:
         self._source: PixelSource | None = None
         self._missed: Rect | None = None
         self._unput: Rect | None = _EVERYTHING
-        self._reading = ExitStack()  # holds the source that is being put
-        self._under_way = False
+        self._most = most
+        self._under_way: deque[ExitStack] = deque()  # each holds the source that is being put
         self._composed = False  # the latest frame is GL's
         self._swapped = False  # and perhaps not on the screen yet
 
@@ -83,22 +89,21 @@ class ShmPresenter:
         if self._connection is None or not self._under_way:
             return False  # what else may have happened shows when the next batch does
         done, fault = self._connection.poll()
-        if done:
-            self._finish()
+        self._finish(done)
         if fault:
             log.warning("no X shared memory any more: %s", fault)
             self._disconnect()
         return bool(fault)
 
     def ready(self) -> bool:
-        return not self._under_way
+        return len(self._under_way) < self._most
 
-    def _finish(self) -> None:
-        self._under_way = False
-        self._reading.close()
+    def _finish(self, batches: int) -> None:
+        for _ in range(min(batches, len(self._under_way))):
+            self._under_way.popleft().close()
 
     def _disconnect(self) -> None:
-        self._finish()
+        self._finish(len(self._under_way))
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -142,8 +147,9 @@ class ShmPresenter:
             self._window.settle()
             self._swapped = False
         segment = self._segments.of(source)
-        self._reading.enter_context(source)
-        self._under_way = True
+        reading = ExitStack()
+        reading.enter_context(source)
+        self._under_way.append(reading)
         puts = list(_puts(source, segment, rect))
         for number, (pixels, part, at) in enumerate(puts, 1):
             connection.put(pixels, part, at, last=number == len(puts))

@@ -209,6 +209,23 @@ def test_one_batch_at_a_time(stage: Stage, proxy: XProxy, carrier: Carrier) -> N
         assert proxy.most == 1
 
 
+def test_several_batches_without_pacing(own_xvfb: Xvfb, tmp_path: Path) -> None:
+    """As many as the socket takes, and no more; then everything is on the screen."""
+    with (
+        XProxy(own_xvfb) as proxy,
+        Stage(tmp_path, own_xvfb, "--no-pacing", env=proxy.environment) as stage,
+        Canvas(XRGB, 640, 480) as canvas,
+    ):
+        Sent().show(stage.listener, canvas)
+        stage.wait_shows(canvas.picture())
+        with own_xvfb.paused():
+            for number in range(100):
+                change(stage, Sent(), canvas, (number, number, 40, 40))
+                time.sleep(0.005)
+        stage.wait_shows(canvas.picture())
+        assert proxy.most == 16
+
+
 @each_carrier
 def test_a_stopped_x_server(own_stage: Stage, own_xvfb: Xvfb, carrier: Carrier) -> None:
     """Nobody waits for it, nothing piles up, and afterwards the newest picture is shown."""
