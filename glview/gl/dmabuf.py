@@ -8,7 +8,7 @@ from glview.errors import NoGraphicsError
 from glview.gl import api
 from glview.gl.api import GL
 from glview.gl.egl import EGL
-from glview.gl.texture import Texture
+from glview.gl.texture import Texture, refuse_larger
 from glview.scanout.checks import access, may_shrink
 from glview.scanout.formats import BY_FOURCC, MOD_INVALID, MOD_LINEAR, fourcc_text
 from glview.scanout.geometry import Rect
@@ -27,12 +27,19 @@ class DmabufTexture(Texture):
     """A texture whose memory is a dma-buf. Owns its EGLImage, and nothing of the source's fds."""
 
     def __init__(
-        self, gl: GL, egl: EGL, image: int, source: DmabufSource, *, external: bool
+        self,
+        gl: GL,
+        egl: EGL,
+        image: int,
+        size: tuple[int, int],
+        source: DmabufSource,
+        *,
+        external: bool,
     ) -> None:
-        """Raises NoGraphicsError; `image` is destroyed then."""
+        """`size` is the image's. Raises NoGraphicsError; `image` is destroyed then."""
         if external:
             self.target = api.TEXTURE_EXTERNAL_OES
-        super().__init__(gl, source.backing_width, source.backing_height)
+        super().__init__(gl, *size)
         self._egl = egl
         self._image = image
         self.raw = not external
@@ -41,7 +48,7 @@ class DmabufTexture(Texture):
         errors = gl.errors()
         if errors:
             self.close()
-            raise NoGraphicsError(f"OpenGL refused the dma-buf as a texture ({errors[0]:#x})")
+            raise NoGraphicsError(f"OpenGL error {errors[0]:#x}")
 
     def _attach(self) -> None:
         self.gl.EGLImageTargetTexture2DOES(self.target, self._image)
@@ -86,40 +93,43 @@ class Importer:
         """Import. Raises NoGraphicsError that says why not, and what to change in QEMU."""
         self._refuse_impossible(source)
         fourcc = self._choose_fourcc(source)
-        external = self._external_only(fourcc, source.modifier)
-        planes = [(plane.fd, plane.offset, plane.stride) for plane in source.planes]
+        external = self._external_only(fourcc, source)
+        fmt = BY_FOURCC.get(fourcc)
         size = source.backing_width, source.backing_height
+        if fmt is not None:
+            size = fmt.padded(*size)
+        planes = [(plane.fd, plane.offset, plane.stride) for plane in source.planes]
+        yuv = fmt is not None and bool(fmt.planes)
         try:
-            image = self._egl.create_image(size, fourcc, planes, source.modifier)
+            image = self._egl.create_image(size, fourcc, planes, source.modifier, yuv=yuv)
+            texture = DmabufTexture(self._gl, self._egl, image, size, source, external=external)
         except NoGraphicsError as error:
-            raise NoGraphicsError(
-                f"cannot import the guest's {_describe(source)}: {error.args[0]}", _hint()
+            raise self._refusal(
+                f"this OpenGL driver refuses the guest's {_describe(source)}: {error.args[0]};"
+                " probably QEMU draws on another GPU than this window's"
             ) from None
-        texture = DmabufTexture(self._gl, self._egl, image, source, external=external)
         self.imports += 1
         return texture
 
     def _refuse_impossible(self, source: DmabufSource) -> None:
         if not self._egl.imports_dmabufs:
-            raise NoGraphicsError(
-                f"this OpenGL driver ({self._gl.renderer}) cannot import dma-bufs", _hint()
-            )
+            raise self._refusal(f"this OpenGL driver ({self._gl.renderer}) cannot import dma-bufs")
         if "GL_OES_EGL_image" not in self._gl.extensions:
-            raise NoGraphicsError("this OpenGL driver lacks GL_OES_EGL_image", _hint())
+            raise self._refusal("this OpenGL driver lacks GL_OES_EGL_image")
+        refuse_larger(self._gl, source.backing_width, source.backing_height)
         if any(may_shrink(plane.fd) for plane in source.planes):
             raise NoGraphicsError(
                 "the guest's picture is in memory that QEMU could cut off under the OpenGL driver",
                 "a dma-buf cannot be, nor a memory file sealed by F_SEAL_SHRINK",
             )
         if self._by_cpu and any(access(plane.fd) != os.O_RDWR for plane in source.planes):
-            raise NoGraphicsError(
+            raise self._refusal(
                 "the guest's picture is in memory that may only be read,"
-                f" which this OpenGL driver ({self._gl.renderer}) does not do safely",
-                _hint(),
+                f" which this OpenGL driver ({self._gl.renderer}) does not do safely"
             )
         if self._formats and source.fourcc not in self._formats:
-            raise NoGraphicsError(
-                f"this OpenGL driver does not import the guest's {_describe(source)}", _hint()
+            raise self._refusal(
+                f"this OpenGL driver does not import the guest's {_describe(source)}"
             )
 
     def _choose_fourcc(self, source: DmabufSource) -> int:
@@ -128,20 +138,39 @@ class Importer:
             return twin
         return source.fourcc
 
-    def _external_only(self, fourcc: int, modifier: int) -> bool:
-        if not self._gl.es or modifier == MOD_INVALID:
-            return False
-        return self._egl.dmabuf_modifiers(fourcc).get(modifier, False)
+    def _external_only(self, fourcc: int, source: DmabufSource) -> bool:
+        """Whether it can only be an external texture. Raises NoGraphicsError.
+
+        Mesa does not refuse it as an ordinary one, and shows its luma.
+        """
+        listed = self._egl.dmabuf_modifiers(fourcc)
+        told = source.modifier != MOD_INVALID
+        if listed and told and source.modifier not in listed:
+            raise self._refusal(
+                f"this OpenGL driver does not know the layout of the guest's {_describe(source)};"
+                " probably QEMU draws on another GPU than this window's"
+            )
+        fmt = BY_FOURCC.get(fourcc)
+        yuv = fmt is not None and bool(fmt.planes)
+        anyhow = yuv or (bool(listed) and all(listed.values()))
+        external = listed[source.modifier] if listed and told else anyhow
+        if external and not self._gl.es:
+            what = f"the guest's {_describe(source)} can only be shown through OpenGL ES"
+            raise NoGraphicsError(what, "start glview with --gl es, or QEMU with gl=off")
+        if external and "GL_OES_EGL_image_external_essl3" not in self._gl.extensions:
+            raise self._refusal("this OpenGL driver lacks GL_OES_EGL_image_external_essl3")
+        return external
+
+    def _refusal(self, cause: str) -> NoGraphicsError:
+        """The error, with what to change in QEMU."""
+        node = self._egl.drm_node()
+        option = f"rendernode={node}" if node else "rendernode= of the GPU that shows this window"
+        return NoGraphicsError(
+            cause, f"start QEMU with -display dbus,gl=on,{option}, or with gl=off"
+        )
 
 
 def _describe(source: DmabufSource) -> str:
     modifier = "" if source.modifier == MOD_INVALID else f", modifier {source.modifier:#x}"
     size = f"{source.backing_width}x{source.backing_height}"
     return f"dma-buf ({fourcc_text(source.fourcc)} {size}{modifier})"
-
-
-def _hint() -> str:
-    return (
-        "start QEMU with -display dbus,gl=on,rendernode= of the GPU that shows this window,"
-        " or with gl=off"
-    )

@@ -90,6 +90,16 @@ class Texture:
         self.gl.delete("Textures", self.name)
 
 
+def refuse_larger(gl: GL, width: int, height: int) -> None:
+    """Raises NoGraphicsError for a size that the driver has no texture of."""
+    if max(width, height) > gl.max_size:
+        raise NoGraphicsError(
+            f"the guest's picture of {width}x{height} is larger than this OpenGL driver"
+            f" can show ({gl.max_size} pixels)",
+            "choose a smaller mode in the guest",
+        )
+
+
 class UploadTexture(Texture):
     """A texture that the guest's pixels are copied into."""
 
@@ -98,12 +108,7 @@ class UploadTexture(Texture):
 
         Raises NoGraphicsError where the driver has no texture so large.
         """
-        if max(width, height) > gl.max_size:
-            raise NoGraphicsError(
-                f"the guest's picture of {width}x{height} is larger than this OpenGL driver"
-                f" can show ({gl.max_size} pixels)",
-                "choose a smaller mode in the guest",
-            )
+        refuse_larger(gl, width, height)
         super().__init__(gl, width, height)
         self.channels = channels
         self._order = api.RGBA

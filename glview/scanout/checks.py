@@ -17,6 +17,7 @@ from glview.scanout.formats import (
     BY_PIXMAN,
     MOD_INVALID,
     MOD_LINEAR,
+    Cell,
     PixelFormat,
     fourcc_text,
 )
@@ -40,9 +41,15 @@ def picture(width: int, height: int, stride: int, fmt: PixelFormat) -> int:
     """Bytes that such a picture takes. Raises ProtocolError for an impossible one."""
     if not sane_size(width, height):
         raise ProtocolError(f"impossible picture size {width}x{height}")
-    if stride < width * fmt.size:
+    return _plane(width, height, stride, fmt, fmt.cells[0])
+
+
+def _plane(width: int, height: int, stride: int, fmt: PixelFormat, cell: Cell) -> int:
+    """Bytes from the first to just past the last cell of a plane."""
+    columns, rows = width // cell.across, height // cell.down
+    if stride < columns * cell.size:
         raise ProtocolError(f"stride {stride} is too short for {width} pixels of {fmt.name}")
-    size = span(width, height, stride, fmt.size)
+    size = span(columns, rows, stride, cell.size)
     if size > MAX_PICTURE:
         raise ProtocolError(f"picture of {size} bytes ({width}x{height}, stride {stride})")
     return size
@@ -88,8 +95,9 @@ def dmabuf_planes(
 ) -> None:
     """Check that every plane lies inside its buffer. Raises ProtocolError.
 
-    How much a linear buffer holds follows from its format, so that must be a
-    known one; of another layout only the driver knows.
+    How much each plane of a linear buffer holds follows from its format, so that
+    must be a known one; of another layout only the driver knows. Planes of chroma
+    are smaller, and of pictures of odd size all are as large as `padded` says.
     """
     fmt = BY_FOURCC.get(fourcc)
     linear = modifier in (MOD_LINEAR, MOD_INVALID)
@@ -97,16 +105,25 @@ def dmabuf_planes(
         known = ", ".join(fourcc_text(code) for code in BY_FOURCC)
         what = f"unknown pixel format {fourcc_text(fourcc)} ({fourcc:#x}) of a dma-buf"
         raise ProtocolError(what, f"glview knows {known}")
+    cells = fmt.cells if fmt is not None and linear else ()
+    if len(planes) < len(cells):
+        what = f"{fourcc_text(fourcc)} has {len(cells)} planes, {len(planes)} of which came"
+        raise ProtocolError(f"dma-buf of too few planes: {what}")
+    what = f"{fourcc_text(fourcc)} {backing[0]}x{backing[1]}"
     for number, plane in enumerate(planes):
-        needed = plane.offset + 1
-        if fmt is not None and linear and number == 0:
-            needed = plane.offset + picture(*backing, plane.stride, fmt)
-        try:
-            size = os.lseek(plane.fd, 0, os.SEEK_END)
-        except OSError:
-            raise ProtocolError(f"plane {number} is not a dma-buf") from None
-        if access(plane.fd) == os.O_WRONLY:  # Mesa would show black, and keep it for ever
-            raise ProtocolError(f"plane {number} cannot be read")
-        if size < needed:
-            what = f"{fourcc_text(fourcc)} {backing[0]}x{backing[1]}"
-            raise ProtocolError(f"plane {number} of {size} bytes is too short for {what}")
+        needed = 1
+        if fmt is not None and number < len(cells):
+            needed = _plane(*fmt.padded(*backing), plane.stride, fmt, cells[number])
+        _readable(plane.fd, plane.offset + needed, f"plane {number}", what)
+
+
+def _readable(fd: int, needed: int, plane: str, what: str) -> None:
+    """Check that a dma-buf can be read and is so long. Raises ProtocolError."""
+    try:
+        length = os.lseek(fd, 0, os.SEEK_END)
+    except OSError:
+        raise ProtocolError(f"{plane} is not a dma-buf") from None
+    if access(fd) == os.O_WRONLY:  # Mesa would show black, and keep it for ever
+        raise ProtocolError(f"{plane} cannot be read")
+    if length < needed:
+        raise ProtocolError(f"{plane} of {length} bytes is too short for {what}")

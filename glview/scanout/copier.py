@@ -35,7 +35,8 @@ def copyable(source: DmabufSource) -> bool:
     A modifier that is not told may stand for any layout, but not in memory
     that no GPU has made.
     """
-    if source.fourcc not in BY_FOURCC or len(source.planes) != 1:
+    fmt = BY_FOURCC.get(source.fourcc)
+    if fmt is None or fmt.planes or len(source.planes) != 1:
         return False
     if source.modifier == MOD_INVALID:
         return _is_plain_memory(source.planes[0].fd)

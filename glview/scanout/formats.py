@@ -19,6 +19,14 @@ MOD_LINEAR = 0
 MOD_INVALID = 0x00FF_FFFF_FFFF_FFFF
 
 
+class Cell(NamedTuple):
+    """What a plane is made of: `size` bytes for every `across` x `down` pixels."""
+
+    across: int
+    down: int
+    size: int
+
+
 class PixelFormat(NamedTuple):
     """One way of storing a pixel.
 
@@ -26,7 +34,9 @@ class PixelFormat(NamedTuple):
     first, `x` being padding; it is empty for formats whose channels are not
     whole bytes, which `bits` describes instead: for r, g, b each (shift,
     width) inside a little-endian word. `alpha` says that the fourth channel
-    is called alpha, which a screen ignores.
+    is called alpha, which a screen ignores. `planes` are those of a format of
+    luma and chroma (YUV), which has no `size` and none of the others, and for
+    which pixman has no code.
     """
 
     name: str
@@ -36,6 +46,21 @@ class PixelFormat(NamedTuple):
     channels: str = ""
     alpha: bool = False
     bits: tuple[tuple[int, int], ...] = ()
+    planes: tuple[Cell, ...] = ()
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """What each plane is made of."""
+        return self.planes or (Cell(1, 1, self.size),)
+
+    def padded(self, width: int, height: int) -> tuple[int, int]:
+        """The size in pixels of the whole cells that hold so large a picture.
+
+        Mesa 26.1 leaves half a cell out, and stretches the chroma over the rest.
+        """
+        across = max(cell.across for cell in self.cells)
+        down = max(cell.down for cell in self.cells)
+        return -(-width // across) * across, -(-height // down) * down
 
     @property
     def swizzle(self) -> tuple[int, int, int] | None:
@@ -61,6 +86,10 @@ def _row(name: str, pixman: int, fourcc: str, channels: str, alpha: bool = False
     return PixelFormat(name, pixman, fourcc_code(fourcc), len(channels), channels, alpha)
 
 
+def _yuv(fourcc: str, *planes: tuple[int, int, int]) -> PixelFormat:
+    return PixelFormat(fourcc, 0, fourcc_code(fourcc), 0, planes=tuple(Cell(*p) for p in planes))
+
+
 FORMATS: tuple[PixelFormat, ...] = (
     _row("x8r8g8b8", 0x20020888, "XR24", "bgrx"),
     _row("a8r8g8b8", 0x20028888, "AR24", "bgrx", True),
@@ -74,9 +103,16 @@ FORMATS: tuple[PixelFormat, ...] = (
     _row("b8g8r8", 0x18030888, "BG24", "rgb"),
     PixelFormat("r5g6b5", 0x10020565, fourcc_code("RG16"), 2, bits=((11, 5), (5, 6), (0, 5))),
     PixelFormat("x1r5g5b5", 0x10020555, fourcc_code("XR15"), 2, bits=((10, 5), (5, 5), (0, 5))),
+    _yuv("NV12", (1, 1, 1), (2, 2, 2)),
+    _yuv("NV21", (1, 1, 1), (2, 2, 2)),
+    _yuv("P010", (1, 1, 2), (2, 2, 4)),  # ten bits, the highest of each two bytes
+    _yuv("YU12", (1, 1, 1), (2, 2, 1), (2, 2, 1)),
+    _yuv("YV12", (1, 1, 1), (2, 2, 1), (2, 2, 1)),
+    _yuv("YUYV", (2, 1, 4)),
+    _yuv("UYVY", (2, 1, 4)),
 )
 
-BY_PIXMAN = {f.pixman: f for f in FORMATS}
+BY_PIXMAN = {f.pixman: f for f in FORMATS if f.pixman}
 BY_FOURCC = {f.fourcc: f for f in FORMATS}
 
 XRGB8888 = BY_PIXMAN[0x20020888]

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from glview.doctor import child
+from tests.support.liar import Liar
 from tests.support.process import Child
 from tests.support.profile import requires
 from tests.support.weston import Weston
@@ -82,11 +83,7 @@ def leaves(value: object) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def liar(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, str]]:
     """A function: the environment in which drivers tell that lie (see liar.c)."""
-    library = tmp_path_factory.mktemp("liar") / "liar.so"
-    source = Path(__file__).parents[1] / "support" / "liar.c"
-    flags = ("-shared", "-fPIC", "-O2", "-Wall", "-Werror")
-    subprocess.run(["cc", *flags, "-o", library, source], check=True)
-    return lambda lie: {"LD_PRELOAD": str(library), "LIE": lie}
+    return Liar(tmp_path_factory.mktemp("liar")).environment
 
 
 @pytest.fixture(scope="module")

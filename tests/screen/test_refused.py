@@ -9,12 +9,10 @@ import pytest
 
 from glview.testing import hostile
 from glview.testing.pictures import fourcc
-from glview.ui import overlay
-from tests.support.blend import over
 from tests.support.canvas import Canvas
 from tests.support.carriers import Dmabuf, Sent
 from tests.support.layouts import LAYOUTS
-from tests.support.screen import Picture
+from tests.support.notices import text_over, with_text
 from tests.support.stage import Stage
 from tests.support.wait import until
 
@@ -29,27 +27,6 @@ def canvas() -> Iterator[Canvas]:
     """The last good picture."""
     with Canvas(LAYOUTS["x8r8g8b8"], WIDTH, HEIGHT) as canvas:
         yield canvas
-
-
-def with_text(picture: Picture, text: str) -> Picture:
-    """The picture with that text in a box at the bottom."""
-    height, width, _ = picture.shape
-    x, y, box = overlay.layout([text], (width, height), 1, overlay.Position.BOTTOM)
-    pixels = np.frombuffer(box.pixels, np.uint8).reshape(box.height, box.width, 4)
-    return over(picture, pixels, x, y)
-
-
-def text_over(stage: Stage, since: int, *pictures: Picture) -> str:
-    """The line of stderr that one of the pictures is shown under, empty if none is.
-
-    It is one of those written after the first `since` characters.
-    """
-    stage.viewer.check_alive()
-    for line in stage.viewer.output[since:].splitlines():
-        text = line.removeprefix("glview: ")
-        if not all(stage.differs(with_text(picture, text), 1) for picture in pictures):
-            return text
-    return ""
 
 
 @pytest.mark.parametrize("name", MAPS)
@@ -104,7 +81,7 @@ def test_a_layout_that_only_a_gpu_knows(stage: Stage, canvas: Canvas) -> None:
     stage.wait_shows(canvas.picture())
 
 
-FOREIGN = ["NV12", "YUYV", "YU12", "P010", "AB4H", "XB4H", "AB48", "AR30", "R8  ", "GR88", "R16 "]
+FOREIGN = ["NV16", "AYUV", "YU24", "Y210", "AB4H", "XB4H", "AB48", "AR30", "R8  ", "GR88", "R16 "]
 """What drivers import besides the formats of a console. Some pixels take more than four bytes."""
 
 

@@ -17,15 +17,16 @@ from typing import Any
 from glview.testing import FakeListener, calls, hostile
 from glview.testing.calls import Call
 from glview.testing.pictures import fourcc
+from tests.support import yuv
 from tests.support.layouts import LAYOUTS
 
 SIDES = 0, 1, 2, 63, 65, 640, 2048, 16384, 16385, 32768, 65535, 65536, 1 << 31, (1 << 32) - 1
 WORDS = 0, 1, 3, 4, 7, 255, 256, 4095, 4096, 4100, 1 << 16, 1 << 20, (1 << 31) - 1, *SIDES[-2:]
 NUMBERS = 0, 1, -1, 2, -2, 63, 64, 65, 640, 4096, 32768, 1 << 30, (1 << 31) - 1, -(1 << 31)
 CODES = [layout.drm for layout in LAYOUTS.values()]
-FOREIGN = [
-    fourcc(code) for code in ("NV12", "YU12", "YUYV", "P010", "AB4H", "R8  ", "GR88", "????")
-]
+FOREIGN = [fourcc(code) for code in ("NV16", "AYUV", "AB4H", "R8  ", "GR88", "????")]
+YUV = {fourcc(layout.fourcc): len(layout.planes) for layout in yuv.FORMATS.values()}
+"""Formats that only drivers know, and how many planes they have."""
 MODIFIERS = (
     *(0, (1 << 56) - 1, (1 << 64) - 1),  # linear, not told, and what is no modifier
     *(0x0100_0000_0000_0001, 0x0200_0000_0018_01FF, 0x0300_0000_0000_0014, 0x0800_0000_0000_0041),
@@ -39,7 +40,7 @@ WRONG: dict[str, tuple[int, ...]] = {
     "width": SIDES,
     "height": SIDES,
     "offset": WORDS,
-    "code": (*CODES, *FOREIGN, 0),
+    "code": (*CODES, *FOREIGN, *YUV, 0),
     "modifier": MODIFIERS,
     "bottom_up": (0, 1),
     "planes": (0, 2, 3, 4, 5, 1 << 16),
@@ -152,6 +153,7 @@ class Fuzzer:
         backing = (
             (width + x, height + y) if pick.random() < 0.7 else (width + x + 8, height + y + 9)
         )
+        code = pick.choice((*CODES[:4], *YUV)) if pick.random() < 0.5 else CODES[0]
         return {
             "width": width,
             "height": height,
@@ -159,10 +161,10 @@ class Fuzzer:
             "backing": backing,
             "stride": (width + x + 8) * 4,
             "offset": pick.choice((0, 0, 64, 4096)),
-            "code": pick.choice(CODES[:4]),
+            "code": code,
             "modifier": 0,
             "bottom_up": pick.random() < 0.5,
-            "planes": 1,
+            "planes": YUV.get(code, 1),
             "more": 0,
             "handle": 0,
             "files": ["good"],

@@ -78,7 +78,8 @@ static struct record *records;
     F(24, void, glGenTextures, (I a, P b), (a, b)) \
     F(25, void, glDeleteTextures, (I a, P b), (a, b)) \
     F(26, I, eglDupNativeFenceFDANDROID, (P a, P b), (a, b)) \
-    F(27, I, eglClientWaitSyncKHR, (P a, P b, I c, uint64_t d), (a, b, c, d))
+    F(27, I, eglClientWaitSyncKHR, (P a, P b, I c, uint64_t d), (a, b, c, d)) \
+    F(28, void, glEGLImageTargetTexture2DOES, (E a, P b), (a, b))
 
 #define DEFINE(i, result, name, parameters, arguments) \
     static result our_##name parameters { \

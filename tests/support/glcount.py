@@ -13,7 +13,8 @@ _OBJECTS = {
     "textures": ("glGenTextures", "glDeleteTextures"),
 }
 _FENCES = {"native": "eglDupNativeFenceFDANDROID", "asked": "eglClientWaitSyncKHR"}
-_NO_COPY = {*_FENCES.values(), *(name for pair in _OBJECTS.values() for name in pair)}
+_ATTACH = "glEGLImageTargetTexture2DOES"
+_NO_COPY = {_ATTACH, *_FENCES.values(), *(name for pair in _OBJECTS.values() for name in pair)}
 
 
 class GlCount:
@@ -42,6 +43,11 @@ class GlCount:
     def imports(self) -> int:
         """How many dma-bufs were imported so far."""
         return self._read()["eglCreateImageKHR"]
+
+    @property
+    def attached(self) -> int:
+        """How often a texture was given the memory of an EGLImage so far."""
+        return self._read()[_ATTACH]
 
     def objects(self) -> dict[str, int]:
         """How many EGLImages and textures there are. (glview makes them one by one.)"""

@@ -14,16 +14,23 @@
 #include <unistd.h>
 
 enum { NONE = 0x3038, LINUX_DMA_BUF = 0x3270, PLANE0_FD = 0x3272 };
+enum { BAD_ALLOC = 0x3003, BAD_MATCH = 0x3009, EXTERNAL = 0x8D65 };
 enum { SIZE = 64 * 64 * 4 }; /* of a picture of glview doctor's */
 
 typedef void *(*find_t)(const char *);
 typedef void *(*dlsym_t)(void *, const char *);
 typedef void *(*image_t)(void *, void *, unsigned, void *, const int *);
+typedef int (*error_t)(void);
+typedef unsigned (*modifiers_t)(void *, int, int, unsigned long *, unsigned *, int *);
+typedef void (*texture_t)(unsigned, void *);
 typedef void (*read_t)(int, int, int, int, unsigned, unsigned, unsigned char *);
 typedef void (*upload_t)(unsigned, int, int, int, int, int, unsigned, unsigned, const void *);
 
 static find_t their_find;
 static image_t their_image;
+static error_t their_error;
+static modifiers_t their_modifiers;
+static texture_t their_texture;
 static read_t their_read;
 static upload_t their_upload;
 
@@ -44,10 +51,32 @@ static int other_file(int fd) {
     return other;
 }
 
+static int error; /* that is told next, if it is one of ours */
+
+static int our_error(void) {
+    int code = error;
+    error = 0;
+    return code ? code : their_error();
+}
+
+static unsigned our_modifiers(void *display, int format, int most, unsigned long *modifiers,
+                              unsigned *external, int *count) {
+    unsigned done = their_modifiers(display, format, most, modifiers, external, count);
+    for (int i = 0; done && external && i < *count && tell("external-only"); i++) external[i] = 1;
+    return done;
+}
+
+static void our_texture(unsigned target, void *image) {
+    int refused = tell("texture-refused") || (tell("external-only") && target != EXTERNAL);
+    their_texture(target, refused ? NULL : image);
+}
+
 static void *our_image(void *display, void *context, unsigned target, void *buffer,
                        const int *attributes) {
     int mine[64], i = 0;
     if (target != LINUX_DMA_BUF) return their_image(display, context, target, buffer, attributes);
+    error = tell("import-bad-alloc") ? BAD_ALLOC : tell("import-bad-match") ? BAD_MATCH : 0;
+    if (error) return NULL;
     if (tell("import-crashes")) raise(SIGSEGV);
     if (tell("import-hangs"))
         for (;;) pause();
@@ -81,6 +110,11 @@ static void our_upload(unsigned a, int b, int c, int d, int e, int f, unsigned g
 static void *instead(const char *name, void *found) {
     if (!found || !name) return found;
     if (!strcmp(name, "eglCreateImageKHR")) return their_image = (image_t)found, (void *)our_image;
+    if (!strcmp(name, "eglGetError")) return their_error = (error_t)found, (void *)our_error;
+    if (!strcmp(name, "eglQueryDmaBufModifiersEXT"))
+        return their_modifiers = (modifiers_t)found, (void *)our_modifiers;
+    if (!strcmp(name, "glEGLImageTargetTexture2DOES"))
+        return their_texture = (texture_t)found, (void *)our_texture;
     if (!strcmp(name, "glReadPixels")) return their_read = (read_t)found, (void *)our_read;
     if (!strcmp(name, "glTexSubImage2D")) return their_upload = (upload_t)found, (void *)our_upload;
     return found;
@@ -95,7 +129,8 @@ void *dlsym(void *handle, const char *name) {
     if (!theirs) theirs = (dlsym_t)dlvsym(RTLD_NEXT, "dlsym", "GLIBC_2.17");
     if (!theirs) abort();
     void *found = theirs(handle, name);
-    if (!found || strcmp(name, "eglGetProcAddress")) return found;
+    if (!found || strcmp(name, "eglGetProcAddress"))
+        return found && !strcmp(name, "eglGetError") ? instead(name, found) : found;
     their_find = (find_t)found;
     return (void *)our_find;
 }
