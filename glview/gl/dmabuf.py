@@ -77,7 +77,7 @@ class Importer:
 
     X formats are imported as their alpha twins - the same bytes - because
     software Mesa's blit is a memcpy only between equal formats, and there is
-    no texture of ours without alpha. `imports` counts what was imported.
+    no texture of ours without alpha.
     """
 
     def __init__(self, gl: GL, egl: EGL) -> None:
@@ -87,7 +87,6 @@ class Importer:
         # Software Mesa 26.1 maps what it cannot write to for each access alone, and
         # now and then reads after it has unmapped it.
         self._by_cpu = "llvmpipe" in gl.renderer or "softpipe" in gl.renderer
-        self.imports = 0
 
     def texture(self, source: DmabufSource) -> DmabufTexture:
         """Import. Raises NoGraphicsError that says why not, and what to change in QEMU."""
@@ -102,14 +101,12 @@ class Importer:
         yuv = fmt is not None and bool(fmt.planes)
         try:
             image = self._egl.create_image(size, fourcc, planes, source.modifier, yuv=yuv)
-            texture = DmabufTexture(self._gl, self._egl, image, size, source, external=external)
+            return DmabufTexture(self._gl, self._egl, image, size, source, external=external)
         except NoGraphicsError as error:
             raise self._refusal(
                 f"this OpenGL driver refuses the guest's {_describe(source)}: {error.args[0]};"
                 " probably QEMU draws on another GPU than this window's"
             ) from None
-        self.imports += 1
-        return texture
 
     def _refuse_impossible(self, source: DmabufSource) -> None:
         if not self._egl.imports_dmabufs:

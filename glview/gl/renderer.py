@@ -97,6 +97,7 @@ class Renderer:
     def keep(self) -> None:
         """All buffers are gone; the picture stays."""
         self._forget_buffers()
+        self.imports.end()
 
     def _prepare(
         self, kind: type[UploadTexture | CopyTexture], width: int, height: int, channels: str
@@ -133,6 +134,7 @@ class Renderer:
         if self._buffer is None or self._buffer[0] is not source:
             self._buffer = None
             self._buffer = source, self.imports.texture(source)
+        self.imports.tidy()
         return self._buffer[1]
 
     def _blit_copy(self, buffer: DmabufTexture, part: Rect, into: Rect) -> bool:
@@ -282,7 +284,7 @@ class Renderer:
 
     def close(self) -> None:
         """Delete the textures; programs and the rest go with the context."""
-        self._forget_buffers()
+        self.keep()
         if self._picture is not None:
             self._picture.close()
             self._picture = None

@@ -53,7 +53,7 @@ class Listener:
 
     Owns `sock`. What arrives goes to `mailbox`; `on_closed(reason)` is called
     once on the thread when the connection has ended, with "" for an ordinary
-    end.
+    end. `maps` are what the thread keeps of shared memory, for others to count.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class Listener:
         offers = (UNIX_MAP, offer_map), (UNIX_DMABUF2, offer_dmabuf2)
         self._offers = [interface for interface, offered in offers if offered]
         self._picture = PictureCalls(self._framing, mailbox, self.answer)
+        self.maps = self._picture.maps
         self._replies = mailbox.replies, self._picture.copier.replies
         self._on_closed = on_closed
         self._complaints: set[str] = set()

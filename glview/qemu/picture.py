@@ -19,8 +19,8 @@ from glview.qemu.framing import Call, Framing
 from glview.scanout import checks
 from glview.scanout.copier import Copier, copyable
 from glview.scanout.geometry import Rect
+from glview.scanout.kept import Maps
 from glview.scanout.mailbox import Cursor, Mailbox, Pointer
-from glview.scanout.memory import Memory
 from glview.scanout.shadow import Shadow
 from glview.scanout.source import DmabufSource, MapSource, Plane
 
@@ -45,6 +45,7 @@ SETTLE_AFTER = 0.1
 class PictureCalls:
     """Decodes the calls of one listener and puts the outcome into the mailbox.
 
+    `maps` are mappings of shared memory, kept over page flips.
     `copier` copies the dma-bufs that the main thread could not import;
     `answer` is what it calls with the UpdateDMABUF calls that it is through with.
     """
@@ -55,6 +56,7 @@ class PictureCalls:
         self._framing = framing
         self._mailbox = mailbox
         self._shadow = Shadow(mailbox)
+        self.maps = Maps()
         self._size = (0, 0)  # of the newest map or dma-buf scanout
         self._dmabuf: DmabufSource | None = None  # the newest scanout, if it is one
         self.copier = Copier(mailbox, answer)
@@ -108,6 +110,7 @@ class PictureCalls:
 
     def close(self) -> None:
         """Let go of the pictures' memory."""
+        self.maps.end()
         with self._guard:
             self._shadow.forget()
             self.copier.close()
@@ -129,8 +132,7 @@ class PictureCalls:
         self._framing.read_into(call, memory)  # QEMU may send more than the picture
         with self._guard:
             self._shadow.commit(width, height, stride, fmt)
-            self._settle_later()
-            self._no_dmabuf()
+            self._came_as_bytes()
 
     def _update(self, call: Call) -> None:
         x, y, width, height, stride, code, length = self._unpack(call, _UPDATE)
@@ -146,8 +148,12 @@ class PictureCalls:
         self._framing.read_into(call, pixels)
         with self._guard:
             self._shadow.patch(rect, fmt, pixels, stride)
-            self._settle_later()
-            self._no_dmabuf()
+            self._came_as_bytes()
+
+    def _came_as_bytes(self) -> None:
+        self._settle_later()
+        self._no_dmabuf()
+        self.maps.forget()
 
     # -- shared memory -----------------------------------------------------
 
@@ -161,7 +167,8 @@ class PictureCalls:
         except ProtocolError:
             os.close(fd)
             raise
-        memory = Memory(size, fd, offset)
+        self.maps.only((width, height))
+        memory = self.maps.memory(fd, offset, size)
         self._framing.reply(call.serial)
         self._size = width, height
         with self._guard:
@@ -172,6 +179,7 @@ class PictureCalls:
 
     def _update_map(self, call: Call) -> None:
         self._mailbox.put_damage(self._clip(self._unpack(call, _RECT)))
+        self.maps.tidy()
 
     def _clip(self, rect: tuple[int, ...]) -> Rect:
         """Damage inside the scanout; all of it where QEMU's rectangle is a stale one."""
@@ -215,6 +223,7 @@ class PictureCalls:
             source.close()
             raise
         self._size = source.width, source.height
+        self.maps.forget()
         with self._guard:
             self._shadow.forget()
             self._dmabuf = source

@@ -10,7 +10,9 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import threading
 import weakref
+from typing import Self
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = ctypes.c_void_p
@@ -30,14 +32,18 @@ _READ_WRITE = mmap.PROT_READ | mmap.PROT_WRITE
 _ZEROS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_FIXED
 
 _mapped: dict[int, weakref.ref[Memory]] = {}
+_sharing = threading.Lock()
 
 
 class Memory:
-    """A mapping with one owner, who calls `close` once done; a second call does nothing.
+    """A mapping. Who made it, and each who was given a share, calls `close` once.
 
     `address` is where it starts, `size` its length in bytes, `view` its
     bytes; they begin at `offset` in the file `fd`, which is open as long.
+    `blanked` mappings no longer show the file where `blank` has cut them.
     """
+
+    blanked = False
 
     def __init__(self, size: int, fd: int = -1, offset: int = 0) -> None:
         """Map `size` bytes of `fd` to read, or of a new file to write without one.
@@ -49,6 +55,7 @@ class Memory:
         skip = offset % mmap.PAGESIZE
         protection = mmap.PROT_READ if fd >= 0 else _READ_WRITE
         self._base: int | None = None
+        self._shares = 1
         self._length = size + skip
         self.fd = fd if fd >= 0 else os.memfd_create("glview", os.MFD_CLOEXEC)
         try:
@@ -79,13 +86,27 @@ class Memory:
         Raises OSError where the kernel will not have it so.
         """
         assert self._base is not None
+        self.blanked = True
         there = os.fstat(self.fd).st_size - self.offset + (self.address - self._base)
         ends = self._base + max(there + -there % mmap.PAGESIZE, 0)
         start = min(ends, address - address % mmap.PAGESIZE)
         _map(start, self._base + self._length - start, _READ_WRITE, _ZEROS, -1, 0)
 
+    def share(self) -> Self:
+        """One more who will close it, on whatever thread."""
+        with _sharing:
+            self._shares += 1
+        return self
+
     def close(self) -> None:
-        """Unmap. Nothing may read the memory any more."""
+        """Unmap, unless others have shares. The caller reads the memory no more."""
+        with _sharing:
+            self._shares -= 1
+            last = self._shares == 0
+        if last:
+            self._unmap()
+
+    def _unmap(self) -> None:
         if self._base is not None:
             _mapped.pop(self._base, None)
             _libc.munmap(self._base, self._length)
@@ -93,7 +114,7 @@ class Memory:
             self._base = None
 
     def __del__(self) -> None:
-        self.close()
+        self._unmap()
 
 
 def mapping(address: int) -> Memory | None:

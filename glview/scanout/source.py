@@ -53,13 +53,14 @@ class PixelSource:
 
 
 class MapSource(PixelSource):
-    """A picture in memory shared by QEMU (`ScanoutMap`); owns its mapping."""
+    """A picture in memory shared by QEMU (`ScanoutMap`); owns a share of its mapping."""
 
     live = True
 
     def close(self) -> None:
-        super().close()
-        self.memory.close()
+        if not self.closed:
+            super().close()
+            self.memory.close()
 
 
 class Plane(NamedTuple):
