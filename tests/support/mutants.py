@@ -5,18 +5,23 @@
 - early: the guest is let go on before its buffer is read
 - slow: no mistake, but a GPU that reads the buffer 3 ms after it was told to
 - unfenced: that GPU, and the guest is let go on when it was told, not when it is through
+- counted: no mistake, but at its end it says which of QEMU's calls came, and how often
 """
 
 from __future__ import annotations
 
+import atexit
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from glview.app import App
 from glview.cli import main
 from glview.gl.renderer import Scene
 from glview.present.swap import SwapPresenter
+from glview.qemu.framing import Call
+from glview.qemu.picture import PictureCalls
 from glview.scanout.geometry import Rect
 from glview.scanout.source import DmabufSource, Source
 from glview.view import View
@@ -93,7 +98,23 @@ def unfenced() -> None:
     slow(fenced=False)
 
 
-MUTANTS = {"early": early, "slow": slow, "unfenced": unfenced}
+def counted() -> None:
+    """Counts the calls of QEMU that carry the picture."""
+    counts: Counter[str] = Counter()
+    handle = PictureCalls.handle
+
+    def count(calls: PictureCalls, call: Call) -> None:
+        counts[call.fields.member] += 1
+        handle(calls, call)
+
+    def tell() -> None:
+        print("calls:", ", ".join(f"{name} {n}" for name, n in counts.most_common()))
+
+    setattr(PictureCalls, "handle", count)  # noqa: B010
+    atexit.register(tell)
+
+
+MUTANTS = {"early": early, "slow": slow, "unfenced": unfenced, "counted": counted}
 
 if __name__ == "__main__":
     MUTANTS[sys.argv.pop(1)]()
