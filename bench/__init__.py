@@ -8,5 +8,12 @@
     report.py    JSON, tables, limits
     process.py   what the kernel knows of a process: CPU time, memory, load
 
+`python -m bench.block`: how long a guest's GPU stands still.
+
+    block.py     the figures and their limits
+    windows.py   windows that are seen, or not
+    draw.py      what the copy of a dma-buf costs alone
+    cover.py minimise.py    a window over all others; a viewer that minimises itself
+
 Method and meaning of the figures: docs/performance.md.
 """

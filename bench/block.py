@@ -1,144 +1,175 @@
 """`python -m bench.block`: how long a guest's GPU stands still for glview.
 
 From UpdateDMABUF sent to its answer received, as QEMU has it, while the window is seen,
-hidden in every way, and while nobody listens to it. The buffer is a memory file, which
-software Mesa imports as it does a dma-buf. Stands on the laboratory of `tests/support`.
+hidden in every way, and while nobody listens to it; beside what the copy alone costs on
+the same desktop. The buffer is a memory file, which software Mesa imports as it does a
+dma-buf. Then how many answers a guest gets that does nothing else, with pacing and without.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 from bench import report
-from glview.testing import ConsoleOptions, FakeListener, FakeVm
-from tests.support import hiding
+from bench.measure import REST, square
+from bench.windows import SETTLE, SIZE, Situation, on_wayland, on_x11, shown, viewer_on, weston_on
+from glview.testing import FakeListener
 from tests.support.canvas import Canvas
-from tests.support.carriers import Dmabuf
-from tests.support.layouts import LAYOUTS
-from tests.support.stage import Stage
-from tests.support.viewer import Viewer
 from tests.support.weston import Weston
 from tests.support.x11 import Xvfb
 
-WIDTH, HEIGHT = 1280, 720
-SQUARE = (WIDTH // 2 - 32, HEIGHT // 2 - 32, 64, 64)
-REST = 0.004  # seconds between two updates
-LIMIT = 0.1  # seconds that no answer may take
+LONGEST = 0.1  # seconds that no answer may take
+HIDDEN = 0.001  # seconds, the median while the window is not to be seen
+ABOVE = 0.001  # seconds, the median above that of the copy alone while it is seen
+PACED = 0.9  # answers per second with pacing, of those without
 
 
 class Row(NamedTuple):
-    """Answers under one condition, in seconds."""
+    """Answers in one situation, in seconds; `copy` and `frame` are medians without a guest."""
 
     window: str
+    kind: str
     change: str
     times: list[float]
+    copy: float
+    frame: float
 
-    def at(self, share: float) -> float:
-        """The time that this share of the answers took at most, in milliseconds."""
-        ordered = sorted(self.times)
-        return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
+    def limit(self) -> float | None:
+        """What the median must not exceed."""
+        return {"seen": self.copy + ABOVE, "hidden": HIDDEN}.get(self.kind)
+
+    def faults(self) -> list[str]:
+        """What is too slow, in words."""
+        limit, found = self.limit(), []
+        if max(self.times) > LONGEST:
+            found.append(f"an answer took {1000 * max(self.times):.0f} ms")
+        if limit is not None and median(self.times) > limit:
+            found.append(f"median {1000 * median(self.times):.2f} ms, limit {1000 * limit:.2f} ms")
+        return [f"{self.window}, {self.change}: {fault}" for fault in found]
 
 
-@contextlib.contextmanager
-def hidden(stage: Stage, hide: hiding.Hide) -> Iterator[None]:
-    """The window is away inside."""
-    show_again = hide(stage)
-    time.sleep(0.3)
-    yield
-    show_again()
-    time.sleep(0.3)
+class Rate(NamedTuple):
+    """Answers per second to a guest that changes everything as fast as it may."""
+
+    window: str
+    paced: float
+    unpaced: float
+
+    def faults(self) -> list[str]:
+        """What is too slow, in words."""
+        share = self.paced / self.unpaced
+        return [f"{self.window}: {share:.2f} x the answers with pacing"] if share < PACED else []
 
 
-def measure(listener: FakeListener, canvas: Canvas, window: str, updates: int) -> Iterator[Row]:
+def measure(situation: Situation, updates: int) -> list[Row]:
     """Updates of everything and of a square."""
-    for change, rect in (("full", canvas.all), ("64x64", SQUARE)):
+    name, kind, listener, canvas, alone = situation
+    listener.update_dmabuf(*canvas.all)  # a frame that nobody shows hides a Wayland window
+    time.sleep(SETTLE)
+    rows = []
+    for change, rect in (("full", canvas.all), ("64x64", square(*SIZE))):
         times = []
-        for _ in range(updates):
+        for _ in range(updates if kind != "stopped" else max(10, updates // 20)):
             canvas.memory[:16] ^= 0xFF
             times.append(listener.update_dmabuf(*rect).seconds)
             time.sleep(REST)
-        yield Row(window, change, times)
+        copy, frame = (median(values) for values in alone[change])
+        rows.append(Row(name, kind, change, times, copy, frame))
+    return rows
 
 
-def on_x11(folder: Path, updates: int) -> Iterator[Row]:
-    """Under Xvfb."""
-    conditions: dict[str, Callable[[Stage], contextlib.AbstractContextManager[None]]] = {
-        "X11, seen": lambda _: contextlib.nullcontext(),
-        "X11, minimised": lambda stage: hidden(stage, hiding.minimised),
-        "X11, covered": lambda stage: hidden(stage, hiding.covered),
-        "X server stopped": lambda stage: stage.xvfb.paused(),
-    }
-    with Xvfb(folder) as xvfb, Canvas(LAYOUTS["x8r8g8b8"], WIDTH, HEIGHT) as canvas:
-        xvfb.park_pointer()
-        with Stage(folder, xvfb) as stage:
-            Dmabuf().show(stage.listener, canvas)
-            stage.wait_shows(canvas.picture())
-            for name, condition in conditions.items():
-                few = updates if name != "X server stopped" else max(10, updates // 20)
-                with condition(stage):
-                    yield from measure(stage.listener, canvas, name, few)
+def rate(name: str, desktop: Xvfb | Weston, folder: Path, seconds: float) -> Rate:
+    """With pacing and without in turns, a viewer for each turn."""
+    found: dict[str, list[float]] = {"": [], "--no-pacing": []}
+    for option in tuple(found) * 3:
+        with (
+            viewer_on(desktop, folder, *option.split()) as (_, vm),
+            shown(vm) as (listener, canvas),
+        ):
+            found[option].append(flood(listener, canvas, seconds))
+    return Rate(name, *(median(rates) for rates in found.values()))
 
 
-def on_wayland(folder: Path, updates: int) -> Iterator[Row]:
-    """Under weston."""
-    for name in ("x", "weston"):
-        (folder / name).mkdir()
-    vm, sock = FakeVm.pair(consoles=(ConsoleOptions(),))
-    with (
-        Xvfb(folder / "x") as xvfb,
-        Weston(xvfb, folder / "weston") as weston,
-        Canvas(LAYOUTS["x8r8g8b8"], WIDTH, HEIGHT) as canvas,
-        vm,
-        sock,
-    ):
-        fd = str(sock.fileno())
-        with Viewer(folder, weston, "--fd", fd, pass_fds=(sock.fileno(),)):
-            listener = vm.console().wait_listener()
-            Dmabuf().show(listener, canvas)
-            time.sleep(1.0)
-            yield from measure(listener, canvas, "Wayland, seen", updates)
-            with weston.paused():
-                yield from measure(listener, canvas, "compositor stopped", updates)
+def flood(listener: FakeListener, canvas: Canvas, seconds: float) -> float:
+    """Answers per second."""
+    began, count = time.monotonic(), 0
+    while (now := time.monotonic()) < began + seconds:
+        canvas.memory[:16] ^= 0xFF
+        listener.update_dmabuf(*canvas.all)
+        count += 1
+    return count / (now - began)
 
 
-def table(rows: list[Row]) -> str:
+def rates(folder: Path, seconds: float) -> list[Rate]:
+    """On both desktops."""
+    with weston_on(folder) as weston:
+        wayland = rate("Wayland", weston, folder, seconds)
+    with Xvfb(folder) as xvfb:
+        return [rate("X11", xvfb, folder, seconds), wayland]
+
+
+def table(rows: list[Row], rates: list[Rate]) -> str:
     """Markdown."""
-    lines = [
-        "| window | change | answers | median, ms | p99, ms | longest, ms |",
-        "| --- | --- | --- | --- | --- | --- |",
+    head = "window", "change", "answers", "median, ms", "limit", "p99", "longest"
+    lines = [[*head, "copy alone, median", "frame alone"]]
+    lines += [["---"] * len(lines[0]), *map(_cells, rows)]
+    lines += [[], ["window", "answers/s, paced", "not paced", "ratio"], ["---"] * 4]
+    lines += [
+        [r.window, f"{r.paced:.0f}", f"{r.unpaced:.0f}", f"{r.paced / r.unpaced:.2f}"]
+        for r in rates
     ]
-    for row in rows:
-        times = (f"{row.at(share):.2f}" for share in (0.5, 0.99, 1.0))
-        lines.append(f"| {row.window} | {row.change} | {len(row.times)} | {' | '.join(times)} |")
-    return "\n".join(lines)
+    return "".join(f"| {' | '.join(line)} |\n" if line else "\n" for line in lines)
+
+
+def _cells(row: Row) -> list[str]:
+    limit = row.limit()
+    seen = row.kind == "seen"
+    return [
+        row.window,
+        row.change,
+        str(len(row.times)),
+        _ms(median(row.times)),
+        "-" if limit is None else _ms(limit),
+        _ms(report.percentile(row.times, 0.99)),
+        _ms(max(row.times)),
+        _ms(row.copy) if seen else "-",
+        _ms(row.frame) if seen else "-",
+    ]
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.2f}"
 
 
 def main() -> int:
-    """Run it; 1 where an answer took longer than QEMU may wait."""
+    """Run it; 1 where a limit is exceeded."""
     parser = argparse.ArgumentParser(prog="python -m bench.block", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the updates")
     parser.add_argument("--document", type=Path, metavar="FILE", help="put the table into FILE")
     args = parser.parse_args()
-    updates = 50 if args.quick else 500
+    updates, seconds = (50, 0.5) if args.quick else (500, 3.0)
     rows: list[Row] = []
-    for part in (on_x11, on_wayland):
+    for situations in (on_x11, on_wayland):
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            rows += part(Path(folder), updates)
-    text = table(rows)
+            for situation in situations(Path(folder), updates):
+                rows += measure(situation, updates)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        paces = rates(Path(folder), seconds)
+    text = table(rows, paces)
     print(text)
     if args.document:
-        report.write_into(args.document, text + "\n", "block")
-    slow = [row for row in rows if max(row.times) > LIMIT]
-    for row in slow:
-        print(f"bench: {row.window}: an answer took {row.at(1.0):.0f} ms", file=sys.stderr)
-    return bool(slow)
+        report.write_into(args.document, text, "block")
+    faults = [fault for row in rows for fault in row.faults()]
+    faults += [fault for pace in paces for fault in pace.faults()]
+    for fault in faults:
+        print(f"bench: {fault}", file=sys.stderr)
+    return bool(faults)
 
 
 if __name__ == "__main__":

@@ -51,8 +51,13 @@ class Case(NamedTuple):
 
     def changes(self) -> dict[str, Rect]:
         """The rectangles that updates change: everything, and a square in the middle."""
-        square = (self.width // 2 - 32, self.height // 2 - 32, 64, 64)
-        return {"full": (0, 0, self.width, self.height), "64x64": square}
+        size = self.width, self.height
+        return {"full": (0, 0, *size), "64x64": square(*size)}
+
+
+def square(width: int, height: int) -> Rect:
+    """The one in the middle of a screen that small updates change."""
+    return width // 2 - 32, height // 2 - 32, 64, 64
 
 
 class Session:
