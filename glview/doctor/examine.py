@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from glview.doctor import buffers, child, machine, qemu
-from glview.doctor.facts import Facts, Result, Trial, WindowFacts
+from glview.doctor import child, machine, qemu
+from glview.doctor.facts import Facts, Trial, WindowFacts
+from glview.gl import buffers
+from glview.gl.selftest import Result
 
 
 def examine(api: str = "auto") -> Facts:

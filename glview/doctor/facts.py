@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
-Result = Literal["exact", "wrong", "stale", "refused", "unread", "crashed"]
-"""What became of known pixels: read back equal; other ones; those of before a change; the
-driver would not take them, or not give them back; the driver ended the process."""
+from glview.gl.selftest import Result
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import cast
 
-from glview.doctor import buffers, dri3, selftest
+from glview.doctor import dri3
 from glview.doctor.child import Teller
 from glview.doctor.facts import Trial
 from glview.errors import NoGraphicsError
+from glview.gl import buffers, selftest
 from glview.gl.dmabuf import Importer
 from glview.present import xcb
 from glview.scanout.formats import MOD_LINEAR, fourcc_code, fourcc_text
@@ -55,8 +56,9 @@ def window(tell: Teller, api: Api | None) -> None:
         _ask_x_server(tell, opened)
     trials: list[Trial] = []
     for fmt in selftest.GUEST_FORMATS:
-        tell.step(f"uploading {fourcc_text(fmt.fourcc)}")
-        trials.append(selftest.upload(opened.gl, fmt))
+        name = fourcc_text(fmt.fourcc)
+        tell.step(f"uploading {name}")
+        trials.append(Trial("upload", name, *selftest.upload(opened.gl, fmt)))
         tell.fact("uploads", [asdict(trial) for trial in trials])
 
 
@@ -71,8 +73,10 @@ def importing(tell: Teller, api: Api | None, kind: str, node: str) -> None:
         raise NoGraphicsError(f"no {kind}: {error}") from None
     trials: list[Trial] = []
     for fmt in selftest.GUEST_FORMATS:
-        tell.step(f"importing {fourcc_text(fmt.fourcc)}")
-        trials.append(selftest.imported(opened.gl, importer, buffer, kind, fmt))
+        name = fourcc_text(fmt.fourcc)
+        tell.step(f"importing {name}")
+        outcome = selftest.imported(opened.gl, importer, buffer, fmt)
+        trials.append(Trial(kind, name, *outcome))
         tell.fact("trials", [asdict(trial) for trial in trials])
 
 

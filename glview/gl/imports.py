@@ -6,7 +6,10 @@ import os
 from dataclasses import dataclass, field
 
 from glview.errors import NoGraphicsError
+from glview.gl import selftest
+from glview.gl.api import GL
 from glview.gl.dmabuf import DmabufTexture, Importer
+from glview.scanout.formats import BY_FOURCC, MOD_INVALID, MOD_LINEAR
 from glview.scanout.kept import Kept
 from glview.scanout.source import DmabufSource
 
@@ -28,9 +31,11 @@ class _Entry:
 class ImportCache(Kept[_Entry]):
     """Textures of dma-bufs, imported once for each buffer. Owns them."""
 
-    def __init__(self, importer: Importer) -> None:
+    def __init__(self, gl: GL, importer: Importer) -> None:
         super().__init__("dma-bufs")
+        self._gl = gl
         self._importer = importer
+        self._distrusted: dict[int, str] = {}  # fourccs -> why not, empty if trusted
 
     def texture(self, source: DmabufSource) -> DmabufTexture:
         """The buffer as a texture, the cache's to close. Raises NoGraphicsError.
@@ -47,7 +52,26 @@ class ImportCache(Kept[_Entry]):
         source.close()
         return entry.texture
 
+    def _check(self, source: DmabufSource) -> None:
+        """Refuse what the driver takes and shows wrongly. Raises NoGraphicsError.
+
+        Whether it does is tried with a buffer of our own, when the first of a format comes.
+        """
+        fmt = BY_FOURCC.get(source.fourcc)
+        if fmt is None or not fmt.swizzle or source.modifier not in (MOD_LINEAR, MOD_INVALID):
+            return
+        if fmt.fourcc not in self._distrusted:
+            began = time.perf_counter()
+            self._distrusted[fmt.fourcc] = selftest.distrust(self._gl, self._importer, fmt)
+            log.debug("import self-test: %.1f ms", (time.perf_counter() - began) * 1000)
+        if cause := self._distrusted[fmt.fourcc]:
+            raise NoGraphicsError(
+                f"this OpenGL driver ({self._gl.renderer}) imports dma-bufs wrongly: {cause}",
+                "glview doctor says more; QEMU with gl=off does without them",
+            )
+
     def _import(self, source: DmabufSource) -> _Entry:
+        self._check(source)
         entry = _Entry(self._importer.texture(source))
         try:
             for fd in {plane.fd for plane in source.planes}:

@@ -62,7 +62,7 @@ class Renderer:
         """
         self.gl = gl
         self._may_blit = window_alpha
-        self.imports = ImportCache(Importer(gl, egl))
+        self.imports = ImportCache(gl, Importer(gl, egl))
         self._picture: UploadTexture | CopyTexture | None = None
         self._buffer: tuple[DmabufSource, DmabufTexture] | None = None  # the newest
         self._images: dict[str, tuple[Image, UploadTexture]] = {}

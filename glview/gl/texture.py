@@ -78,7 +78,8 @@ class Texture:
         )
         status = gl.CheckFramebufferStatus(api.READ_FRAMEBUFFER)
         gl.BindFramebuffer(api.READ_FRAMEBUFFER, 0)
-        if status == api.FRAMEBUFFER_COMPLETE and not gl.errors():
+        errors = gl.errors()  # external textures leave one
+        if status == api.FRAMEBUFFER_COMPLETE and not errors:
             return name
         gl.delete("Framebuffers", name)
         return 0

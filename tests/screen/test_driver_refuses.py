@@ -166,6 +166,30 @@ def test_external_only_without_external_textures(start: StartStage, canvas: Canv
         assert "--gl es" in check_copied(stage, canvas)
 
 
+WRONG = {
+    "import-blackens": ("es", "other values of R, G, B"),
+    "import-copies": ("core", "a change of the buffer is not seen"),
+}
+
+
+@pytest.mark.parametrize("lie", WRONG)
+def test_wrong_pixels_without_an_error(start: StartStage, canvas: Canvas, lie: str) -> None:
+    """Noticed with a buffer of glview's own, before the first of the guest's is shown."""
+    gl, why = WRONG[lie]
+    with start(gl, lie) as stage:
+        text = check_copied(stage, canvas)
+        assert "imports dma-bufs wrongly" in text
+        assert why in text
+
+
+def test_reading_back_that_is_wrong(start: StartStage, canvas: Canvas) -> None:
+    """Does not bring the imports into discredit."""
+    with start("es", "read-swaps") as stage:
+        Dmabuf().show(stage.listener, canvas)
+        stage.wait_shows(canvas.picture())
+        assert "copied by the CPU" not in stage.viewer.output
+
+
 def test_larger_than_a_texture(start: StartStage, canvas: Canvas) -> None:
     """Said with what it is that is too large; a part of it is copied by the CPU."""
     with start("es") as stage, Canvas(LAYOUTS["x8r8g8b8"], 16385, HEIGHT) as wide:

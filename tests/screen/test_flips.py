@@ -33,6 +33,10 @@ MARGIN = 8 << 20
 """Bytes by which resident memory may differ: arenas of malloc, not a buffer a flip."""
 
 
+TRIED = 1
+"""Imports of glview's own, before the first of a format: of known pixels, to see what comes out."""
+
+
 class Holdings(NamedTuple):
     """What a viewer holds."""
 
@@ -131,7 +135,7 @@ def counted(stage: Stage, what: str) -> tuple[int, int, int]:
 def test_a_thousand_page_flips(stage: Stage, count: GlCount, buffers: int) -> None:
     """As many imports as there are buffers."""
     flip(stage, Watch(stage.viewer, count), Dmabuf(), buffers)
-    assert count.imports == buffers
+    assert count.imports == buffers + TRIED
     imports, hits, evictions = counted(stage, "dma-bufs")
     assert (imports, evictions) == (buffers, 0)
     assert 900 < hits <= 1000  # a busy machine may see two at once

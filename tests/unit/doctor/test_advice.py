@@ -12,12 +12,12 @@ from glview.doctor.facts import (
     Failure,
     Node,
     QemuFacts,
-    Result,
     Start,
     Trial,
     WindowFacts,
 )
 from glview.doctor.report import as_text
+from glview.gl.selftest import Result
 
 FORMATS = ("XR24", "AR24", "XB24", "AB24")
 FIRST, SECOND = "/dev/dri/renderD128", "/dev/dri/renderD129"

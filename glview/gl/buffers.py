@@ -14,7 +14,7 @@ import struct
 from pathlib import Path
 from typing import Protocol
 
-from glview.doctor.gbm import GpuBuffer
+from glview.gl.gbm import GpuBuffer
 
 WIDTH = HEIGHT = 64  # a row of 256 bytes, which every GPU can read; whole pages in all
 STRIDE = WIDTH * 4
@@ -71,7 +71,7 @@ def memfd() -> MemoryBuffer:
 
 def _sealed() -> int:
     """A memory file that cannot shrink: no driver is given others."""
-    fd = os.memfd_create("glview-doctor", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    fd = os.memfd_create("glview-selftest", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, SIZE)
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
     return fd
