@@ -16,7 +16,9 @@ import pytest
 
 from glview.qemu.listener import LISTENER, UNIX_DMABUF2, UNIX_MAP, Listener
 from glview.scanout.geometry import Rect
+from glview.scanout.kept import Counts
 from glview.scanout.mailbox import Mailbox, Pointer, Snapshot
+from glview.scanout.memory import mapping
 from glview.scanout.replies import REPLY_WITHIN
 from glview.scanout.source import DmabufSource, PixelSource, Source
 from glview.testing import calls
@@ -196,6 +198,32 @@ def test_shared_memory_is_mapped_and_answered_at_once(pair: Pair) -> None:
         assert rows(news.source) == pack(shared.picture(), XRGB8888).tobytes()  # live
     assert news.source is not None
     news.source.close()
+
+
+@pytest.mark.usefixtures("no_fd_is_left")
+def test_shared_memory_known_already(pair: Pair) -> None:
+    """It is mapped as long as it is kept here or somebody has not closed a picture of it."""
+    with memfd_picture(PICTURE) as shared:
+        for number in range(4):
+            args = shared.fd, 0, WIDTH, HEIGHT, shared.stride, XRGB8888
+            assert pair.qemu.scanout_map(*args).ok
+            source = pair.take().source
+            assert isinstance(source, PixelSource)
+            assert pair.listener.maps.counts == Counts(imports=1, hits=number)
+            assert rows(source) == PIXELS
+            source.close()
+            source.close()  # does nothing
+            address = source.memory.address
+            assert mapping(address) is not None
+        assert pair.qemu.scanout_map(*args).ok
+        held = pair.take().source
+        pair.qemu.scanout(WIDTH, HEIGHT, STRIDE, XRGB8888, PIXELS)
+        pair.settle()
+        assert rows(held) == PIXELS
+        assert mapping(address) is not None
+        assert held is not None
+        held.close()
+        assert mapping(address) is None
 
 
 def test_stale_damage_means_everything(pair: Pair) -> None:
