@@ -7,6 +7,7 @@ import re
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -109,7 +110,8 @@ class Run:
 
     def account(self) -> None:
         """End glview, and say what came to it and what became of that."""
-        held = sorted(f"{buffer.exporter} of {buffer.size}" for buffer in dmabufs(self.viewer))
+        kinds = Counter(f"{b.exporter} of {b.size} bytes" for b in dmabufs(self.viewer))
+        held = [f"{count} descriptors of a {kind}" for kind, count in kinds.items()]
         self.viewer.close()
         calls = re.findall(r"^calls: (.*)", self.viewer.output, re.MULTILINE)
         imports = re.findall(r"dma-bufs: (.*)", self.viewer.output)
