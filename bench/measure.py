@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -71,12 +71,12 @@ class Session:
         self.viewer, self.case, self.screen = viewer, case, screen
         self._colours = itertools.cycle(COLOURS)
         with contextlib.ExitStack() as stack:
-            self._guest = stack.enter_context(Guest(*case, FIRST))
+            self.guest = stack.enter_context(Guest(*case, FIRST))
             began = time.monotonic()
-            self.process = self._guest.start(viewer, screen.display, log)
+            self.process = self.guest.start(viewer, screen.display, log)
             stack.callback(end, self.process)
             self.start = self._first_picture(log) - began
-            self._guest.wait_viewer(TIMEOUT)
+            self.guest.wait_viewer(TIMEOUT)
             self._x, self._y = self._find()
             self._exit = stack.pop_all()
 
@@ -126,10 +126,10 @@ class Session:
         """A turn of updates with a call behind each that is answered: time to the answer."""
         for _ in range(updates):
             colour = next(self._colours)
-            self._guest.paint(rect, colour)
+            self.guest.paint(rect, colour)
             began = time.monotonic()
-            self._guest.send(rect)
-            self._guest.ask()
+            self.guest.send(rect)
+            self.guest.ask()
             into.reply.append(time.monotonic() - began)
             self._wait_shown(rect, colour)
             time.sleep(REST)
@@ -137,16 +137,20 @@ class Session:
     def _to_screen(self, rect: Rect) -> float | None:
         """Change a rectangle; seconds until the screen shows it, None if it does not."""
         colour = next(self._colours)
-        self._guest.paint(rect, colour)
+        self.guest.paint(rect, colour)
         began = time.monotonic()
-        self._guest.send(rect)
+        self.guest.send(rect)
         seen = self._wait_shown(rect, colour)
         return None if seen is None else seen - began
 
     def _wait_shown(self, rect: Rect, colour: int) -> float | None:
         """Wait for a rectangle's last pixel: frames are put on the screen from the top."""
-        x, y = self._x + rect[0] + rect[2] - 1, self._y + rect[1] + rect[3] - 1
-        return self.screen.wait_pixel(x, y, colour, LOST)
+        place = self.on_screen(rect[0] + rect[2] - 1, rect[1] + rect[3] - 1)
+        return self.screen.wait_pixel(*place, colour, LOST)
+
+    def on_screen(self, x: int, y: int) -> tuple[int, int]:
+        """Where a pixel of the guest's is."""
+        return self._x + x, self._y + y
 
     def _cpu(self) -> tuple[float, float]:
         return cpu_seconds(self.process.pid), cpu_seconds(self.screen.process.pid)
@@ -167,11 +171,12 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def run(viewers: Sequence[Viewer], cases: Iterable[Case], effort: Effort, log: Path) -> Result:
+def run(viewers: Sequence[Viewer], cases: Sequence[Case], effort: Effort, log: Path) -> Result:
     """Ask everything. Raises RuntimeError when a viewer shows nothing."""
     result = Result(machine())
+    size = max(case.width for case in cases), max(case.height for case in cases)
     with contextlib.ExitStack() as stack:
-        screens = [stack.enter_context(Screen(1920, 1200)) for _ in viewers]
+        screens = [stack.enter_context(Screen(*size)) for _ in viewers]
         for case in cases:
             places = list(zip(viewers, screens, strict=True))
             _ask(places, case, effort, log, result)

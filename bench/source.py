@@ -49,6 +49,11 @@ class Guest:
     def __exit__(self, *_: object) -> None:
         self._exit.close()
 
+    def join_bus(self, address: str) -> None:
+        """Be found on a message bus, not by the inherited socket."""
+        if not self._vm.join_bus(address):
+            raise RuntimeError("there is another VM on the bus")
+
     def start(self, viewer: Viewer, display: str, log: Path) -> subprocess.Popen[bytes]:
         """Run a viewer that is connected to this VM; once only."""
         with self._client:

@@ -33,14 +33,14 @@ class Viewer(NamedTuple):
             raise ValueError(f"{text!r} is not of the form 'name=command {{fd}}'")
         return cls(name, words)
 
-    def start(self, fd: int, display: str, log: Path) -> subprocess.Popen[bytes]:
-        """Run it on an X display, `fd` being its end of the control connection."""
+    def start(self, fd: int | None, display: str, log: Path) -> subprocess.Popen[bytes]:
+        """Run it on an X display, `fd` being its end of the control connection, if it has one."""
         environment = {key: v for key, v in os.environ.items() if key not in _DISPLAY_KEYS}
         with log.open("ab") as output:
             return subprocess.Popen(
                 [word.replace("{fd}", str(fd)) for word in self.command],
                 env={**environment, "DISPLAY": display},
-                pass_fds=[fd],
+                pass_fds=[] if fd is None else [fd],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -61,9 +61,9 @@ def floor(folder: Path) -> Viewer:
     return Viewer(FLOOR, (str(program), "--fd", "{fd}"))
 
 
-def glview() -> Viewer:
-    """The viewer of this checkout, in this interpreter."""
-    return Viewer(GLVIEW, (sys.executable, "-m", "glview", "-v", "--fd", "{fd}"))
+def glview(name: str = GLVIEW, *options: str) -> Viewer:
+    """The viewer of this checkout, in this interpreter, with more options than it needs."""
+    return Viewer(name, (sys.executable, "-m", "glview", "-v", *options, "--fd", "{fd}"))
 
 
 def renderer(log: Path) -> str:
