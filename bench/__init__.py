@@ -8,6 +8,15 @@
     report.py    JSON, tables, limits
     process.py   what the kernel knows of a process: CPU time, memory, load
 
+`python -m bench.table`: both presenters beside what they are to reach.
+
+    table.py targets.py figures.py    the questions, the limits, the answers
+    flood.py     pictures a second
+    raw.py reader.c    answers and bodies, beside a poll loop in C
+    dmabuf.py    updates of dma-bufs, beside a memcpy
+    pointer.py   input
+    start.py bare.py   start on a bus, beside a bare window
+
 `python -m bench.block`: how long a guest's GPU stands still.
 
     block.py     the figures and their limits
@@ -15,5 +24,6 @@
     draw.py      what the copy of a dma-buf costs alone
     cover.py minimise.py    a window over all others; a viewer that minimises itself
 
+`python -m bench.page docs/performance.md` runs them all.
 Method and meaning of the figures: docs/performance.md.
 """

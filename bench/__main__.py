@@ -7,6 +7,7 @@ import itertools
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench import measure, report, viewers
@@ -46,9 +47,9 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the bench; 1 where a limit is exceeded."""
-    args = options().parse_args()
+    args = options().parse_args(argv)
     cases = [
         measure.Case(*SIZES[size], via)
         for size, via in itertools.product(args.size or SIZES, args.via or TRANSPORTS)

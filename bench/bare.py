@@ -7,9 +7,10 @@ stays until it is killed.
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 import time
+
+from glview.ui.platform import load_glfw
 
 _RGBA, _UNSIGNED_BYTE, _TEXTURE_2D = 0x1908, 0x1401, 0x0DE1
 _READ_FRAMEBUFFER, _COLOR_ATTACHMENT0 = 0x8CA8, 0x8CE0
@@ -18,10 +19,7 @@ _COLOR_BUFFER_BIT, _NEAREST = 0x4000, 0x2600
 
 def main(width: int, height: int, colour: int) -> None:
     """Show it."""
-    os.environ["PYGLFW_LIBRARY_VARIANT"] = "x11"
-    import glfw
-
-    glfw.init()
+    glfw = load_glfw("x11")  # import glfw by itself takes longer
     glfw.window_hint(glfw.CLIENT_API, glfw.OPENGL_ES_API)
     glfw.window_hint(glfw.CONTEXT_CREATION_API, glfw.EGL_CONTEXT_API)
     glfw.window_hint(glfw.CONTEXT_VERSION_MAJOR, 3)

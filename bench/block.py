@@ -12,6 +12,7 @@ import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -79,7 +80,7 @@ def measure(situation: Situation, updates: int) -> list[Row]:
             canvas.memory[:16] ^= 0xFF
             times.append(listener.update_dmabuf(*rect).seconds)
             time.sleep(REST)
-        copy, frame = (median(values) for values in alone[change])
+        copy, frame = median(alone[change].copies), median(alone[change].frames)
         rows.append(Row(name, kind, change, times, copy, frame))
     return rows
 
@@ -147,12 +148,12 @@ def _ms(seconds: float) -> str:
     return f"{1000 * seconds:.2f}"
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run it; 1 where a limit is exceeded."""
     parser = argparse.ArgumentParser(prog="python -m bench.block", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the updates")
     parser.add_argument("--document", type=Path, metavar="FILE", help="put the table into FILE")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     updates, seconds = (50, 0.5) if args.quick else (500, 3.0)
     rows: list[Row] = []
     for situations in (on_x11, on_wayland):

@@ -9,12 +9,12 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import flood, measure, pointer, raw, report, start, targets, viewers
+from bench import dmabuf, flood, measure, pointer, raw, report, start, targets, viewers
 from bench.figures import SHM, SWAP, Figure
 from bench.measure import Case
 from bench.report import Life, Result, Update
@@ -91,23 +91,24 @@ def floods(effort: Effort) -> list[Figure]:
 PARTS: dict[str, Callable[[Effort], Iterator[Figure] | list[Figure]]] = {
     "updates": updates,
     "flood": floods,
+    "dmabuf": lambda effort: dmabuf.measure(effort.raw.bodies),
     "raw": lambda effort: raw.measure(effort.raw),
     "pointer": lambda effort: pointer.measure(effort.batches),
     "start": lambda effort: start.measure(effort.starts),
 }
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run it. What is not met is no failure: the table says it."""
     parser = argparse.ArgumentParser(prog="python -m bench.table", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer of everything")
     parser.add_argument("--part", action="append", choices=PARTS, help="only these questions")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single value")
     parser.add_argument("--document", type=Path, metavar="FILE", help="put the table into FILE")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     effort = QUICK if args.quick else FULL
     figures = [figure for part in args.part or PARTS for figure in PARTS[part](effort)]
-    text = targets.table(figures)
+    text = targets.table(figures, complete=not args.part)
     print(text)
     if args.json:
         args.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=1) + "\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from bench.dmabuf import DMABUF, MEMCPY
 from bench.figures import BARE, READER, SHM, SWAP, Figure
 from bench.flood import SHOWN
 from bench.pointer import POINTER
@@ -44,6 +45,7 @@ TARGETS = [
     *_change("1080p bytes 64x64", ("<= 1.0 x", ""), ("<= 0.8 x", "")),
     *_change("2160p map full", ("<= 0.6 x", "<= 2.1 x"), ("<= 0.1 x", "<= 1.0 x")),
     Target("1080p map 64x64: X server CPU", "ms", FLOOR, "<= 0.12", "<= 5"),
+    *[Target(question, "ms", MEMCPY, "", "<= 2 x") for question in DMABUF.values()],
     Target(SHOWN, "/s", FLOOR, ">= 1.2 x", ">= 0.55 x"),
     Target(BACK_TO_BACK, "us", READER, "<= 30", "<= 30"),
     Target(RESTED, "us", READER, "<= 2.5 x", "<= 2.5 x"),
@@ -63,10 +65,13 @@ _HEAD = (
 )  # fmt: skip
 
 
-def table(figures: Iterable[Figure]) -> str:
-    """Markdown: a row for each target that was measured."""
+def table(figures: Iterable[Figure], *, complete: bool = True) -> str:
+    """Markdown: a row for each target; where not `complete`, only for those measured.
+
+    Raises KeyError where a figure is missing.
+    """
     known = {(figure.question, figure.viewer): figure.value for figure in figures}
-    rows = [_row(target, known) for target in TARGETS if (target.question, SHM) in known]
+    rows = [_row(t, known) for t in TARGETS if complete or (t.question, SWAP) in known]
     lines = [_HEAD, ["---"] * len(_HEAD), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -75,6 +80,9 @@ def _row(target: Target, known: Mapping[tuple[str, str], float]) -> list[str]:
     base = known.get((target.question, target.base))
     cells = [target.question, target.unit, target.base or "-", _text(base)]
     for viewer, limit in ((SHM, target.shm), (SWAP, target.swap)):
+        if viewer == SHM and not limit and (target.question, SHM) not in known:
+            cells += ["-"] * 4
+            continue
         value = known[target.question, viewer]
         ratio = f"{value / base:.2f}" if base else "-"
         cells += [_text(value), ratio, limit or "-", _verdict(value, base, limit)]

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import process, report
+from bench import process, report, table, targets
+from bench.dmabuf import MEMCPY
+from bench.figures import BARE, READER, SHM, SWAP, Figure
 from bench.report import Life, Result, Update
 from bench.viewers import FLOOR, GLVIEW, Viewer, renderer
 
@@ -106,6 +108,56 @@ class TestLimits:
     def test_life(self, row: Life, words: str) -> None:
         (failure,) = report.failures(result(lives=(row,)))
         assert words in failure
+
+
+class TestTargets:
+    @pytest.mark.parametrize(
+        ("value", "base", "limit", "met"),
+        [
+            (0.8, 1.0, "<= 0.8 x", True),
+            (0.81, 1.0, "<= 0.8 x", False),
+            (240.0, 200.0, ">= 1.2 x", True),
+            (239.0, 200.0, ">= 1.2 x", False),
+            (30.0, None, "<= 30", True),
+            (30.1, 100.0, "<= 30", False),
+        ],
+    )
+    def test_limits(self, value: float, base: float | None, limit: str, met: bool) -> None:
+        assert targets.is_met(value, base, limit) is met
+
+    def test_a_ratio_to_nothing(self) -> None:
+        with pytest.raises(ValueError, match="nothing to be <= 2 x of"):
+            targets.is_met(1.0, None, "<= 2 x")
+
+    def test_every_limit_can_be_judged(self) -> None:
+        text = targets.table(
+            Figure(target.question, viewer, [1.0, 2.0, 9.0])
+            for target in targets.TARGETS
+            for viewer in (FLOOR, READER, BARE, MEMCPY, SHM, SWAP)
+        )
+        assert len(text.splitlines()) == 2 + len(targets.TARGETS)
+        assert {line.count("|") for line in text.splitlines()} == {13}
+        assert (
+            "| 720p map full: to screen | ms | floor | 2 | 2 | 1.00 | <= 0.8 x | **not met**"
+            in text
+        )
+
+    def test_a_figure_that_is_missing(self) -> None:
+        with pytest.raises(KeyError):
+            targets.table([])
+        assert len(targets.table([], complete=False).splitlines()) == 2
+
+    def test_what_updates_and_lives_say(self) -> None:
+        rows = [update(viewer, 2, 1) for viewer in (FLOOR, SHM, SWAP)]
+        life = Life(SHM, 1920, 1080, "map", [0.3, 0.2, 0.9], 100.0, 0.25, 3.0)
+        found = {
+            (figure.question, figure.viewer): figure.value
+            for figure in table.from_result(result(*rows, lives=(life,)))
+        }
+        assert found["1080p map full: to screen", FLOOR] == pytest.approx(2.0)
+        assert found["1080p map full: viewer CPU", SWAP] == pytest.approx(1.0)
+        assert found["start to first pixel, p2p fd", SHM] == pytest.approx(300.0)
+        assert found["idle: CPU", SHM] == pytest.approx(25.0)
 
 
 class TestDocument:
