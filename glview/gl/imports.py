@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from dataclasses import dataclass, field
 
 from glview.errors import NoGraphicsError
@@ -12,6 +14,8 @@ from glview.gl.dmabuf import DmabufTexture, Importer
 from glview.scanout.formats import BY_FOURCC, MOD_INVALID, MOD_LINEAR
 from glview.scanout.kept import Kept
 from glview.scanout.source import DmabufSource
+
+log = logging.getLogger(__name__)
 
 _Key = tuple[tuple[tuple[int, int, int, int], ...], tuple[int, int], int, int]
 
