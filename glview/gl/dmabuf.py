@@ -22,6 +22,8 @@ _ALPHA_TWINS = {
     if plain.channels == twin.channels and twin.alpha and not plain.alpha
 }
 
+_OTHER_GPU = "probably QEMU draws on another GPU than this window's"
+
 
 class DmabufTexture(Texture):
     """A texture whose memory is a dma-buf. Owns its EGLImage, and nothing of the source's fds."""
@@ -98,15 +100,13 @@ class Importer:
         if fmt is not None:
             size = fmt.padded(*size)
         planes = [(plane.fd, plane.offset, plane.stride) for plane in source.planes]
-        yuv = fmt is not None and bool(fmt.planes)
+        yuv = _is_yuv(fourcc)
         try:
             image = self._egl.create_image(size, fourcc, planes, source.modifier, yuv=yuv)
             return DmabufTexture(self._gl, self._egl, image, size, source, external=external)
         except NoGraphicsError as error:
-            raise self._refusal(
-                f"this OpenGL driver refuses the guest's {_describe(source)}: {error.args[0]};"
-                " probably QEMU draws on another GPU than this window's"
-            ) from None
+            what = f"this OpenGL driver refuses the guest's {_describe(source)}: {error.args[0]}"
+            raise self._refusal(f"{what}; {_OTHER_GPU}") from None
 
     def _refuse_impossible(self, source: DmabufSource) -> None:
         if not self._egl.imports_dmabufs:
@@ -136,21 +136,18 @@ class Importer:
         return source.fourcc
 
     def _external_only(self, fourcc: int, source: DmabufSource) -> bool:
-        """Whether it can only be an external texture. Raises NoGraphicsError.
+        """Whether it can only be an external texture. Raises NoGraphicsError where there is none.
 
         Mesa does not refuse it as an ordinary one, and shows its luma.
         """
         listed = self._egl.dmabuf_modifiers(fourcc)
-        told = source.modifier != MOD_INVALID
-        if listed and told and source.modifier not in listed:
-            raise self._refusal(
-                f"this OpenGL driver does not know the layout of the guest's {_describe(source)};"
-                " probably QEMU draws on another GPU than this window's"
-            )
-        fmt = BY_FOURCC.get(fourcc)
-        yuv = fmt is not None and bool(fmt.planes)
-        anyhow = yuv or (bool(listed) and all(listed.values()))
-        external = listed[source.modifier] if listed and told else anyhow
+        if source.modifier in listed:
+            external = listed[source.modifier]
+        elif listed and source.modifier != MOD_INVALID:
+            what = f"this OpenGL driver does not know the layout of the guest's {_describe(source)}"
+            raise self._refusal(f"{what}; {_OTHER_GPU}")
+        else:
+            external = _is_yuv(fourcc) or (bool(listed) and all(listed.values()))
         if external and not self._gl.es:
             what = f"the guest's {_describe(source)} can only be shown through OpenGL ES"
             raise NoGraphicsError(what, "start glview with --gl es, or QEMU with gl=off")
@@ -165,6 +162,11 @@ class Importer:
         return NoGraphicsError(
             cause, f"start QEMU with -display dbus,gl=on,{option}, or with gl=off"
         )
+
+
+def _is_yuv(fourcc: int) -> bool:
+    fmt = BY_FOURCC.get(fourcc)
+    return fmt is not None and bool(fmt.planes)
 
 
 def _describe(source: DmabufSource) -> str:

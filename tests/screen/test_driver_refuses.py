@@ -133,6 +133,14 @@ def test_yuv_of_another_gpu(start: StartStage, canvas: Canvas) -> None:
     assert OTHER_GPU in text
 
 
+def test_yuv_that_is_not_imported(start: StartStage, canvas: Canvas) -> None:
+    """Said with its name, and the way out."""
+    with start("es", "few-formats") as stage, YuvBuffer(FORMATS["YU12"], WIDTH, HEIGHT) as film:
+        text = check_said(stage, canvas, lambda: film.show(stage.listener))
+    assert "does not import the guest's dma-buf (YU12 640x240" in text
+    assert "gl=off" in text
+
+
 def test_yuv_without_external_textures(start: StartStage, canvas: Canvas) -> None:
     """Mesa would show the luma alone, as red."""
     with start("core") as stage, YuvBuffer(FORMATS["P010"], WIDTH, HEIGHT) as film:

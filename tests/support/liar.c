@@ -14,13 +14,14 @@
 #include <unistd.h>
 
 enum { NONE = 0x3038, LINUX_DMA_BUF = 0x3270, PLANE0_FD = 0x3272 };
-enum { BAD_ALLOC = 0x3003, BAD_MATCH = 0x3009, EXTERNAL = 0x8D65 };
+enum { BAD_ALLOC = 0x3003, BAD_MATCH = 0x3009, EXTERNAL = 0x8D65, XR24 = 0x34325258 };
 enum { SIZE = 64 * 64 * 4 }; /* of a picture of glview doctor's */
 
 typedef void *(*find_t)(const char *);
 typedef void *(*dlsym_t)(void *, const char *);
 typedef void *(*image_t)(void *, void *, unsigned, void *, const int *);
 typedef int (*error_t)(void);
+typedef unsigned (*formats_t)(void *, int, int *, int *);
 typedef unsigned (*modifiers_t)(void *, int, int, unsigned long *, unsigned *, int *);
 typedef void (*texture_t)(unsigned, void *);
 typedef void (*read_t)(int, int, int, int, unsigned, unsigned, unsigned char *);
@@ -29,6 +30,7 @@ typedef void (*upload_t)(unsigned, int, int, int, int, int, unsigned, unsigned, 
 static find_t their_find;
 static image_t their_image;
 static error_t their_error;
+static formats_t their_formats;
 static modifiers_t their_modifiers;
 static texture_t their_texture;
 static read_t their_read;
@@ -57,6 +59,16 @@ static int our_error(void) {
     int code = error;
     error = 0;
     return code ? code : their_error();
+}
+
+static unsigned our_formats(void *display, int most, int *formats, int *count) {
+    unsigned done = their_formats(display, most, formats, count);
+    int kept = 0;
+    if (!done || !formats || !tell("few-formats")) return done;
+    for (int i = 0; i < *count; i++)
+        if (formats[i] == XR24) formats[kept++] = XR24;
+    *count = kept;
+    return done;
 }
 
 static unsigned our_modifiers(void *display, int format, int most, unsigned long *modifiers,
@@ -111,6 +123,8 @@ static void *instead(const char *name, void *found) {
     if (!found || !name) return found;
     if (!strcmp(name, "eglCreateImageKHR")) return their_image = (image_t)found, (void *)our_image;
     if (!strcmp(name, "eglGetError")) return their_error = (error_t)found, (void *)our_error;
+    if (!strcmp(name, "eglQueryDmaBufFormatsEXT"))
+        return their_formats = (formats_t)found, (void *)our_formats;
     if (!strcmp(name, "eglQueryDmaBufModifiersEXT"))
         return their_modifiers = (modifiers_t)found, (void *)our_modifiers;
     if (!strcmp(name, "glEGLImageTargetTexture2DOES"))
