@@ -13,6 +13,7 @@ import select
 import socket
 import struct
 import threading
+import time
 from collections import deque
 
 from glview.dbus import wire
@@ -65,6 +66,7 @@ class Framing:
     """The message stream of one connected, authenticated, blocking socket.
 
     One thread reads; any thread may `reply`. Closing is the owner's business.
+    `replied_at` is when that was done last (monotonic seconds).
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -75,6 +77,7 @@ class Framing:
         self._lock = threading.Lock()
         self._outbox: deque[bytes] = deque()
         self._serial = 0
+        self.replied_at = 0.0
         self._poll = select.poll()
 
     # -- reading -----------------------------------------------------------
@@ -182,6 +185,7 @@ class Framing:
 
     def reply(self, serial: int) -> None:
         """Answer a call with an empty reply. Never waits."""
+        self.replied_at = time.monotonic()
         self._send(
             _RETURN.pack(
                 *(ord("l"), wire.RETURN, wire.NO_REPLY_EXPECTED, 1, 0, self._next(), 8),

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from glview.dbus import wire
 from glview.errors import ProtocolError
 from glview.qemu.framing import Call, Framing
+from glview.qemu.pacing import Pacer
 from glview.scanout import checks
-from glview.scanout.copier import Copier, copyable
+from glview.scanout.copier import Copier, copyable, likeness
 from glview.scanout.geometry import Rect
 from glview.scanout.kept import Maps
 from glview.scanout.mailbox import Cursor, Mailbox, Pointer
@@ -37,6 +38,8 @@ _MOUSE = _layout("3i")  # x, y, on
 _MAP = _layout("6I")  # handle, offset, width, height, stride, format
 _DMABUF = _layout("5I4xQI")  # handle, width, height, stride, fourcc, modifier, y0_top
 
+
+_OF_THE_POINTER = "MouseSet", "CursorDefine"
 
 # How long a picture may be larger than its console before it is cut to size.
 SETTLE_AFTER = 0.1
@@ -60,6 +63,7 @@ class PictureCalls:
         self._size = (0, 0)  # of the newest map or dma-buf scanout
         self._dmabuf: DmabufSource | None = None  # the newest scanout, if it is one
         self.copier = Copier(mailbox, answer)
+        self.pacer = Pacer(self._pass_on, lambda: framing.replied_at)
         self._refused: tuple[object, ...] = ()  # what dma-bufs are like that are copied
         self._scratch = bytearray()
         self._console: tuple[int, int] | None = None
@@ -84,6 +88,8 @@ class PictureCalls:
         Raises ProtocolError for arguments that make no sense; the stream is
         intact then, and what is left of the body is skipped by the caller.
         """
+        if call.fields.member not in _OF_THE_POINTER:
+            self.pacer.release()
         self._handlers[call.fields.member](call)
 
     def console_resized(self, width: int, height: int) -> None:
@@ -223,11 +229,12 @@ class PictureCalls:
             source.close()
             raise
         self._size = source.width, source.height
+        self.pacer.scanout(source)
         self.maps.forget()
         with self._guard:
             self._shadow.forget()
             self._dmabuf = source
-            if _likeness(source) == self._refused:
+            if likeness(source) == self._refused:
                 self.copier.show(source, [])
                 return
             self.copier.forget()
@@ -242,7 +249,7 @@ class PictureCalls:
         """
         if not copyable(source):
             return False
-        like = _likeness(source)
+        like = likeness(source)
         with contextlib.closing(source), self._guard:
             if source is self._dmabuf:
                 try:
@@ -266,14 +273,16 @@ class PictureCalls:
         checks.dmabuf_planes(source.planes, backing, source.fourcc, source.modifier)
 
     def _update_dmabuf(self, call: Call) -> None:
-        rect = self._clip(self._unpack(call, _RECT))
+        self.pacer.update(self._clip(self._unpack(call, _RECT)), call.serial)
+
+    def _pass_on(self, rect: Rect, serial: int) -> None:
         with self._guard:  # it may be handed to the copier just now
             if self.copier.active:
-                self.copier.want(rect, call.serial)
+                self.copier.want(rect, serial)
                 return
-            waits = self._dmabuf is not None and self._mailbox.put_update(rect, call.serial)
+            waits = self._dmabuf is not None and self._mailbox.put_update(rect, serial)
         if not waits:
-            self._framing.reply(call.serial)
+            self._framing.reply(serial)
 
     def _disable(self, _call: Call) -> None:
         self._mailbox.put_disable()
@@ -292,11 +301,3 @@ class PictureCalls:
         pixels = bytearray(width * height * 4)
         self._framing.read_into(call, memoryview(pixels))
         self._mailbox.put_cursor(Cursor(width, height, hot_x, hot_y, bytes(pixels)))
-
-
-def _likeness(source: DmabufSource) -> tuple[object, ...]:
-    """What decides whether a driver imports a buffer, as it is of the next one of its kind."""
-    layout = [(plane.offset, plane.stride) for plane in source.planes]
-    backing = source.backing_width, source.backing_height
-    memory = [(checks.may_shrink(plane.fd), checks.access(plane.fd)) for plane in source.planes]
-    return source.fourcc, source.modifier, backing, layout, memory

@@ -17,6 +17,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 
+from glview.scanout import checks
 from glview.scanout.formats import BY_FOURCC, MOD_INVALID, MOD_LINEAR, PixelFormat
 from glview.scanout.geometry import Rect, span
 from glview.scanout.mailbox import Mailbox
@@ -39,15 +40,24 @@ def copyable(source: DmabufSource) -> bool:
     if fmt is None or fmt.planes or len(source.planes) != 1:
         return False
     if source.modifier == MOD_INVALID:
-        return _is_plain_memory(source.planes[0].fd)
+        return is_plain_memory(source.planes[0].fd)
     return source.modifier == MOD_LINEAR
 
 
-def _is_plain_memory(fd: int) -> bool:
+def is_plain_memory(fd: int) -> bool:
+    """Whether it is memory of the guest's or QEMU's, which no GPU has made."""
     if os.readlink(f"/proc/self/fd/{fd}").startswith("/memfd:"):
         return True
     with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as info:
         return any(line.split() == ["exp_name:", "udmabuf"] for line in info)
+
+
+def likeness(source: DmabufSource) -> tuple[object, ...]:
+    """What decides whether a driver imports a buffer, as it is of the next one of its kind."""
+    layout = [(plane.offset, plane.stride) for plane in source.planes]
+    backing = source.backing_width, source.backing_height
+    memory = [(checks.may_shrink(plane.fd), checks.access(plane.fd)) for plane in source.planes]
+    return source.fourcc, source.modifier, backing, layout, memory
 
 
 class Copier:

@@ -9,12 +9,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
+from glview.qemu import pacing
 from glview.qemu.listener import LISTENER, UNIX_DMABUF2, UNIX_MAP, Listener
+from glview.scanout.formats import MOD_INVALID
 from glview.scanout.geometry import Rect
 from glview.scanout.kept import Counts
 from glview.scanout.mailbox import Mailbox, Pointer, Snapshot
@@ -26,6 +28,7 @@ from glview.testing.hostile import BAD_CALLS, BROKEN_STREAMS
 from glview.testing.link import encode_call
 from glview.testing.listener import FakeListener
 from glview.testing.pictures import XRGB8888, fourcc, memfd_picture, pack, unique
+from tests.support.wait import until
 
 WIDTH, HEIGHT = 6, 4
 STRIDE = WIDTH * 4
@@ -289,6 +292,47 @@ def test_hidden_an_update_is_answered_at_once(pair: Pair) -> None:
     with memfd_picture(PICTURE) as buffer:
         pair.qemu.scanout_dmabuf(buffer.fd, WIDTH, HEIGHT, buffer.stride, XR24, 0, False)
         assert pair.qemu.update_dmabuf(0, 0, 1, 1).seconds < 0.02
+
+
+@pytest.fixture
+def endless(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    """A guest whose flush never ends, and whose updates are held back already."""
+    monkeypatch.setattr(pacing, "AFTER", 0.1)
+    monkeypatch.setattr(pacing, "BEHIND", 1.0)
+    monkeypatch.setattr(pacing, "FRAME", 0.3)
+    pair.mailbox.set_hidden(True)
+    with memfd_picture(PICTURE) as buffer:
+        size = WIDTH, HEIGHT
+        pair.qemu.scanout_dmabuf(buffer.fd, *size, buffer.stride, XR24, MOD_INVALID, False)
+        until(lambda: pair.qemu.update_dmabuf(0, 0, *size).seconds > 0.15, "an update held back")
+        yield pair
+
+
+def test_a_flush_that_never_ends_is_paced(endless: Pair) -> None:
+    """The pointer has nothing to do with it."""
+    pending = endless.qemu.update_dmabuf_later(0, 0, WIDTH, HEIGHT)
+    for x in range(10):
+        endless.qemu.mouse_set(x, 0, 1)
+    endless.settle()
+    assert not pending.answered
+    assert 0.15 < pending.wait().seconds < 0.35
+    assert pending.wait().ok
+
+
+@pytest.mark.parametrize("call", ["disable", "bytes", "buffer", "update"])
+def test_what_ends_a_flush_ends_its_pacing(endless: Pair, call: str) -> None:
+    """What was held back is passed on first."""
+    pending = endless.qemu.update_dmabuf_later(0, 0, WIDTH, HEIGHT)
+    with memfd_picture(PICTURE) as buffer:
+        qemu, stride = endless.qemu, buffer.stride
+        make: dict[str, Callable[[], object]] = {
+            "disable": qemu.disable,
+            "bytes": lambda: qemu.scanout(WIDTH, HEIGHT, STRIDE, XRGB8888, PIXELS),
+            "buffer": lambda: qemu.scanout_dmabuf(buffer.fd, WIDTH, HEIGHT, stride, XR24),
+            "update": lambda: qemu.update_dmabuf_later(0, 0, WIDTH, HEIGHT),
+        }
+        make[call]()
+        assert pending.wait().seconds < 0.15
 
 
 def test_an_update_of_a_buffer_that_never_came_is_answered_at_once(pair: Pair) -> None:
