@@ -9,10 +9,11 @@ dma-buf. Then how many answers a guest gets that does nothing else, with pacing 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -28,7 +29,13 @@ from tests.support.x11 import Xvfb
 LONGEST = 0.1  # seconds that no answer may take
 HIDDEN = 0.001  # seconds, the median while the window is not to be seen
 ABOVE = 0.001  # seconds, the median above that of the copy alone while it is seen
+TURNS = 7  # of each of two viewers
 PACED = 0.9  # answers per second with pacing, of those without
+
+DESKTOPS: dict[str, Callable[[Path], contextlib.AbstractContextManager[Xvfb | Weston]]] = {
+    "X11": Xvfb,
+    "Wayland": weston_on,
+}
 
 
 class Row(NamedTuple):
@@ -85,18 +92,6 @@ def measure(situation: Situation, updates: int) -> list[Row]:
     return rows
 
 
-def rate(name: str, desktop: Xvfb | Weston, folder: Path, seconds: float) -> Rate:
-    """With pacing and without in turns, a viewer for each turn."""
-    found: dict[str, list[float]] = {"": [], "--no-pacing": []}
-    for option in tuple(found) * 3:
-        with (
-            viewer_on(desktop, folder, *option.split()) as (_, vm),
-            shown(vm) as (listener, canvas),
-        ):
-            found[option].append(flood(listener, canvas, seconds))
-    return Rate(name, *(median(rates) for rates in found.values()))
-
-
 def flood(listener: FakeListener, canvas: Canvas, seconds: float) -> float:
     """Answers per second."""
     began, count = time.monotonic(), 0
@@ -107,12 +102,22 @@ def flood(listener: FakeListener, canvas: Canvas, seconds: float) -> float:
     return count / (now - began)
 
 
-def rates(folder: Path, seconds: float) -> list[Rate]:
-    """On both desktops."""
-    with weston_on(folder) as weston:
-        wayland = rate("Wayland", weston, folder, seconds)
-    with Xvfb(folder) as xvfb:
-        return [rate("X11", xvfb, folder, seconds), wayland]
+def rate(name: str, folder: Path, seconds: float) -> Rate:
+    """With pacing and without in turns, each viewer on a desktop of its own."""
+    desktop = DESKTOPS[name]
+    found: dict[str, list[float]] = {"paced": [], "no-pacing": []}
+    with contextlib.ExitStack() as stack:
+        guests = {}
+        for kind in found:
+            place = folder / f"{name}-{kind}"
+            place.mkdir()
+            on = stack.enter_context(desktop(place))
+            options = ["--no-pacing"] if kind == "no-pacing" else []
+            _, vm = stack.enter_context(viewer_on(on, place, *options))
+            guests[kind] = stack.enter_context(shown(vm))
+        for kind in tuple(found) * TURNS:
+            found[kind].append(flood(*guests[kind], seconds))
+    return Rate(name, *(median(rates) for rates in found.values()))
 
 
 def table(rows: list[Row], rates: list[Rate]) -> str:
@@ -154,14 +159,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of the updates")
     parser.add_argument("--document", type=Path, metavar="FILE", help="put the table into FILE")
     args = parser.parse_args(argv)
-    updates, seconds = (50, 0.5) if args.quick else (500, 3.0)
+    updates, seconds = (50, 0.3) if args.quick else (500, 1.0)
     rows: list[Row] = []
     for situations in (on_x11, on_wayland):
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             for situation in situations(Path(folder), updates):
                 rows += measure(situation, updates)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        paces = rates(Path(folder), seconds)
+        paces = [rate(name, Path(folder), seconds) for name in DESKTOPS]
     text = table(rows, paces)
     print(text)
     if args.document:
