@@ -81,7 +81,7 @@ def on_x11(folder: Path, updates: int) -> Iterator[Situation]:
     ways: dict[str, tuple[Kind, Callable[[Stage], contextlib.AbstractContextManager[None]]]] = {
         "X11, seen": ("seen", lambda _: contextlib.nullcontext()),
         "X11, minimised": ("hidden", lambda stage: _hidden(stage, hiding.minimised)),
-        "X11, unmapped": ("hidden", lambda stage: _hidden(stage, hiding.unmapped)),
+        "X11, unmapped": ("seen", lambda stage: _hidden(stage, hiding.unmapped)),
         "X11, covered": ("seen", lambda stage: _hidden(stage, hiding.covered)),
         "X server stopped": ("stopped", lambda stage: stage.xvfb.paused()),
     }
