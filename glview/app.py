@@ -8,6 +8,7 @@ import select
 import signal
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from glview.errors import GlviewError
 from glview.present.presenter import Choice
@@ -17,9 +18,14 @@ from glview.qemu.ways import Way
 from glview.scanout.busfault import Guard
 from glview.scanout.mailbox import WakeUp
 from glview.scanout.source import DmabufSource
+from glview.stats.figures import Printer
+from glview.stats.recorder import Recorder
 from glview.ui import platform as window_system
 from glview.ui.window import Api
 from glview.view import View
+
+if TYPE_CHECKING:
+    from glview.stats.trace import Trace
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +47,9 @@ class Settings:
     api: Api | None = None
     present: Choice = "auto"
     pacing: bool = True
+    stats: bool = False
+    hud: bool = False
+    trace: Trace | None = None
 
 
 class App:
@@ -49,6 +58,8 @@ class App:
     def __init__(self, way: Way, settings: Settings) -> None:
         self._settings = settings
         self._wake = WakeUp()
+        self._recorder = Recorder()
+        self._printer: Printer | None = None
         self._session = Session(
             way,
             settings.console,
@@ -57,6 +68,7 @@ class App:
             reconnect=settings.reconnect,
             offer_map=settings.offer_map,
             offer_dmabuf2=settings.offer_dmabuf2,
+            recorder=self._recorder,
         )
         self._link: events.Connected | None = None
         self._asked: list[int] = []  # calls that wait for the guest's buffer to be read
@@ -78,6 +90,7 @@ class App:
             signal.signal(number, lambda *_: self._stop())
         signal.set_wakeup_fd(self._wake.signal_fd, warn_on_full_buffer=False)
         self._guard.start()
+        self._start_recording()
         self._session.start()
         glfw = window_system.load_glfw(platform)
         self._view = View(
@@ -89,7 +102,10 @@ class App:
             self._hidden,
             self._user_resized,
             self._refused,
+            self._recorder,
         )
+        if self._settings.hud:
+            self._view.hud.switch()
         try:
             while not (self._done or self._view.closed):
                 self._turn()
@@ -101,8 +117,20 @@ class App:
             signal.set_wakeup_fd(-1)
             self._guard.stop()
             self._wake.close()
+            if self._printer is not None:
+                self._printer.print(time.monotonic())
         if self._error is not None:
             raise self._error
+
+    def _start_recording(self) -> None:
+        """As far as the command line wants it."""
+        settings = self._settings
+        if settings.stats:
+            self._recorder.start()
+            self._printer = Printer(self._recorder)
+        if settings.trace is not None:
+            self._recorder.start()
+            self._recorder.sink = settings.trace.put
 
     def _stop(self) -> None:
         self._done = True
@@ -123,7 +151,10 @@ class App:
             self._hear_session()
             self._take_news()
             self._tell_of_cut()
-        view.tick(time.monotonic())
+        now = time.monotonic()
+        view.tick(now)
+        if self._printer is not None:
+            self._printer.tick(now)
         view.controls.flush()
         self._serve_guest()
         if view.wants_draw:
@@ -141,6 +172,7 @@ class App:
             return  # nothing will become readable for those
         now = time.monotonic()
         times = self._view.deadlines()
+        times.append(self._printer.deadline if self._printer is not None else None)
         if self._view.controls.has_motion:
             times.append(now + _RETRY_MOTION)
         if not self._view.released() and self._view.fds()[2] is None:
@@ -269,6 +301,7 @@ class App:
         self._link = None
         self._asked, self._covered = [], []
         self._view.end(text)
+        self._recorder.forget()
 
     # -- the view ----------------------------------------------------------
 

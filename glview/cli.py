@@ -7,6 +7,8 @@ import logging
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glview import __version__
@@ -80,6 +82,15 @@ OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         ("--no-map",),
         {"action": "store_true", "help": "have byte-array pictures sent, not shared memory"},
     ),
+    (("--stats",), {"action": "store_true", "help": "print a line of figures a second to stderr"}),
+    (
+        ("--hud",),
+        {"action": "store_true", "help": "show figures in the window (Ctrl+Alt+Shift+F12)"},
+    ),
+    (
+        ("--trace",),
+        {"metavar": "FILE", "help": "write what becomes of each update, for Perfetto"},
+    ),
     (("--json",), {"action": "store_true", "help": "doctor only: say it as JSON"}),
     (
         ("--no-dmabuf2",),
@@ -122,7 +133,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser().error("--json goes with glview doctor")
     _log(options.verbose)
     try:
-        return _COMMANDS[command](options, rest)
+        with _traced(options):
+            return _COMMANDS[command](options, rest)
     except GlviewError as error:
         print(f"glview: {error}", file=sys.stderr)
         return error.exit_code
@@ -130,6 +142,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+
+
+def _traced(options: argparse.Namespace) -> AbstractContextManager[object]:
+    """Make the trace file, before anything is started. Raises OutputError."""
+    if options.trace is None:
+        return nullcontext()
+    from glview.stats.trace import Trace
+
+    trace = options.trace = Trace(Path(options.trace))
+    return trace
 
 
 def _log(verbose: int) -> None:
@@ -173,6 +195,9 @@ def _run_app(way: Way, options: argparse.Namespace) -> None:
         api=None if options.gl == "auto" else options.gl,
         present=options.present,
         pacing=not options.no_pacing,
+        stats=options.stats,
+        hud=options.hud,
+        trace=options.trace,
     )
     App(way, settings).run()
 

@@ -15,6 +15,7 @@
      +- LaunchError        14   QEMU could not be started
      +- CallError          15   QEMU answered a call with an error
      +- ProtocolError      16   a peer sent what the protocol does not allow
+     +- OutputError        17   a file that was asked for cannot be written
 
 Exit code 2 is a wrong command line, as everywhere.
 """
@@ -129,3 +130,9 @@ class ProtocolError(GlviewError):
     """A peer sent bytes that the protocol does not allow."""
 
     exit_code = 16
+
+
+class OutputError(GlviewError):
+    """A file that was asked for cannot be written."""
+
+    exit_code = 17

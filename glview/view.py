@@ -11,12 +11,15 @@ from typing import Literal
 from glview.errors import NoGraphicsError
 from glview.gl.renderer import Scene
 from glview.present import shm
+from glview.present.measured import MeasuredPresenter
 from glview.present.presenter import Choice, Presenter
 from glview.scanout.geometry import Rect, fit
 from glview.scanout.mailbox import Snapshot
 from glview.scanout.screen import REST, SHOW_AFTER, Screen
 from glview.scanout.source import DmabufSource, Source
+from glview.stats.recorder import Recorder
 from glview.ui.controls import Controls
+from glview.ui.hud import Hud
 from glview.ui.keymap import Platform
 from glview.ui.notice import Notice
 from glview.ui.sprite import Sprite
@@ -51,6 +54,7 @@ class View:
         on_hidden: Callable[[bool], None],
         on_user_size: Callable[[tuple[int, int], tuple[int, int]], None],
         on_refused: Callable[[DmabufSource], bool],
+        recorder: Recorder,
     ) -> None:
         self._glfw = glfw
         self._platform: Platform = platform
@@ -64,6 +68,8 @@ class View:
         self.hidden = False
         self.window: Window | None = None
         self.controls = Controls(platform, self._grabbed)
+        self.hud = Hud(recorder, platform)
+        self._recorder = recorder
         self._presenter: Presenter | None = None
         self._screen = Screen()
         self._sprite = Sprite()
@@ -151,7 +157,15 @@ class View:
         self.window = Window(self._glfw, self._platform, self._name, self._guest, self._api, self)
         log.info("%s, %s", self.window.gl.version, self.window.gl.renderer)
         self._presenter = shm.choose(self.window, self._present, pacing=self._pacing)
+        self._measure()
         self._retitle()
+
+    def _measure(self) -> None:
+        """Have the recorder told of frames, once it records; then it goes on being told."""
+        plain = self._presenter
+        if self._recorder.on and plain is not None and not isinstance(plain, MeasuredPresenter):
+            assert self.window is not None
+            self._presenter = MeasuredPresenter(plain, self.window, self._recorder)
 
     def _arrange(self) -> None:
         """Place the picture in the window, for the eye and for the pointer."""
@@ -168,7 +182,7 @@ class View:
             self.window.tick(now)
         if self._screen.tick(now):
             self._picture_changed()
-        if self._notice.tick(now):
+        if self._notice.tick(now) or self.hud.tick(now):
             self._dirty = True
         self.controls.tick()
         if self._settled_at is not None and now >= self._settled_at:
@@ -189,6 +203,7 @@ class View:
             self.window.deadline if self.window is not None else None,
             self._screen.deadline(),
             self._notice.deadline,
+            self.hud.deadline,
             self._settled_at,
             self.controls.deadline,
             self._screen.rest_at if self.unread else None,
@@ -309,6 +324,7 @@ class View:
         if said is None and self._screen.blank:
             said = self._off.placed(self.window.size, self.window.scale[0])
         scene.text = said
+        scene.hud = self.hud.placed(self.window.size, self.window.scale[0])
         self._choose_pointer()
         return scene
 
@@ -337,6 +353,9 @@ class View:
 
     def on_key(self, scancode: int, action: int) -> None:
         self.controls.key(scancode, action)
+        if self.hud.key(scancode, action):
+            self._measure()
+            self._dirty = True
 
     def on_motion(self, x: float, y: float) -> None:
         self.controls.motion(x, y)
@@ -357,6 +376,7 @@ class View:
     def on_focus(self, focused: bool) -> None:
         if not focused:
             self.controls.focus_lost()
+            self.hud.forget_keys()
 
     def on_resized(self, by_user: bool) -> None:
         if by_user:

@@ -48,6 +48,7 @@ class Scene:
     light: float = 1.0
     sprite: tuple[Image, Rect] | None = None
     text: tuple[Image, Rect] | None = None
+    hud: tuple[Image, Rect] | None = None
 
 
 class Renderer:
@@ -192,6 +193,7 @@ class Renderer:
                 self._draw_picture(picture, place, scene, exact=same_size, bottom_up=flip)
         self._draw_image("sprite", scene.sprite, scene)
         self._draw_image("text", scene.text, scene)
+        self._draw_image("hud", scene.hud, scene)
 
     def _blacken(self, scene: Scene, place: Rect | None) -> None:
         """Make black what the picture leaves free.

@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from glview.gl.renderer import Scene
 from glview.scanout.geometry import Rect
+from glview.scanout.kept import Counts
 from glview.scanout.source import Source
 
 Choice = Literal["auto", "swap", "shm"]
@@ -21,6 +22,14 @@ class Presenter(Protocol):
     @property
     def fence_fd(self) -> int | None:
         """Readable when `released` turns true, where that can be waited for."""
+
+    @property
+    def under_way(self) -> int:
+        """How many of the frames shown are not on the screen yet, as far as that is told."""
+
+    @property
+    def imports(self) -> Counts:
+        """What became of the dma-bufs of this guest."""
 
     def poll(self) -> bool:
         """Take in answers of the window system. True where a frame got lost: draw again."""

@@ -26,6 +26,7 @@ from glview.present.presenter import Choice, Presenter
 from glview.present.segments import Segment, Segments
 from glview.present.swap import SwapPresenter
 from glview.scanout.geometry import MAX_SIDE, Rect
+from glview.scanout.kept import Counts
 from glview.scanout.source import PixelSource, Source
 from glview.ui.window import Window
 
@@ -84,6 +85,14 @@ class ShmPresenter:
     @property
     def fence_fd(self) -> int | None:
         return self._swap.fence_fd
+
+    @property
+    def under_way(self) -> int:
+        return len(self._under_way)
+
+    @property
+    def imports(self) -> Counts:
+        return self._swap.imports
 
     def poll(self) -> bool:
         if self._connection is None or not self._under_way:
@@ -202,6 +211,7 @@ def _is_plain(scene: Scene, source: PixelSource) -> bool:
         and scene.light == 1.0
         and scene.sprite is None
         and scene.text is None
+        and scene.hud is None
         and not source.closed
         and not source.memory.shrunk
     )

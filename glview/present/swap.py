@@ -7,6 +7,7 @@ from dataclasses import replace
 from glview.gl import fence
 from glview.gl.renderer import Renderer, Scene
 from glview.scanout.geometry import Rect
+from glview.scanout.kept import Counts
 from glview.scanout.source import DmabufSource, Source
 from glview.ui.window import Window
 
@@ -18,6 +19,7 @@ class SwapPresenter:
     """See `Presenter`. The guest's buffer is free when the fence after its copy has passed."""
 
     fd: int | None = None
+    under_way = 0
 
     def __init__(self, window: Window) -> None:
         self._window = window
@@ -34,6 +36,10 @@ class SwapPresenter:
     @property
     def fence_fd(self) -> int | None:
         return self._fence.fd if self._fence is not None else None
+
+    @property
+    def imports(self) -> Counts:
+        return self.renderer.imports.counts
 
     def accept(self, source: Source, damage: Rect) -> None:
         self.renderer.accept(source, damage)

@@ -18,6 +18,7 @@ from collections import deque
 
 from glview.dbus import wire
 from glview.errors import ProtocolError, VmGoneError
+from glview.stats.recorder import OFF, Recorder
 
 _SMALL = 4096
 _MAX_FDS = 253  # SCM_MAX_FD of Linux
@@ -69,7 +70,8 @@ class Framing:
     `replied_at` is when that was done last (monotonic seconds).
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, recorder: Recorder = OFF) -> None:
+        self._recorder = recorder
         self._sock = sock
         self._small = bytearray(_SMALL)
         self._view = memoryview(self._small)
@@ -102,6 +104,8 @@ class Framing:
         fds = self._read_fixed()
         if fds is None:
             return None
+        if self._recorder.on:
+            self._recorder.arrive()
         call: Call | None = None
         try:
             header = wire.parse_fixed(self._view[: wire.FIXED_HEADER])
@@ -192,6 +196,8 @@ class Framing:
                 *(5, 1, ord("u"), 0, serial),
             )
         )
+        if self._recorder.on:
+            self._recorder.reply(serial)
 
     def send(self, message: wire.Message) -> None:
         """Send any other message. Never waits."""

@@ -67,7 +67,7 @@ class Listener:
     ) -> None:
         self.mailbox = mailbox
         self._sock = sock
-        self._framing = Framing(sock)
+        self._framing = Framing(sock, mailbox.recorder)
         offers = (UNIX_MAP, offer_map), (UNIX_DMABUF2, offer_dmabuf2)
         self._offers = [interface for interface, offered in offers if offered]
         self._picture = PictureCalls(self._framing, mailbox, self.answer)

@@ -24,6 +24,7 @@ from glview.scanout.kept import Maps
 from glview.scanout.mailbox import Cursor, Mailbox, Pointer
 from glview.scanout.shadow import Shadow
 from glview.scanout.source import DmabufSource, MapSource, Plane
+from glview.stats.recorder import BYTES, COPIED, DMABUF, MAP
 
 
 def _layout(fields: str) -> dict[bool, struct.Struct]:
@@ -58,6 +59,7 @@ class PictureCalls:
     ) -> None:
         self._framing = framing
         self._mailbox = mailbox
+        self._recorder = mailbox.recorder
         self._shadow = Shadow(mailbox)
         self.maps = Maps()
         self._size = (0, 0)  # of the newest map or dma-buf scanout
@@ -136,6 +138,8 @@ class PictureCalls:
         with self._guard:
             memory = self._shadow.begin(needed)
         self._framing.read_into(call, memory)  # QEMU may send more than the picture
+        if self._recorder.on:
+            self._recorder.offer(BYTES)
         with self._guard:
             self._shadow.commit(width, height, stride, fmt)
             self._came_as_bytes()
@@ -152,6 +156,8 @@ class PictureCalls:
             self._scratch = bytearray(needed)
         pixels = memoryview(self._scratch)[:needed]
         self._framing.read_into(call, pixels)
+        if self._recorder.on:
+            self._recorder.offer(BYTES)
         with self._guard:
             self._shadow.patch(rect, fmt, pixels, stride)
             self._came_as_bytes()
@@ -184,7 +190,11 @@ class PictureCalls:
         self._mailbox.put_source(source, Rect(0, 0, width, height), updated=False)
 
     def _update_map(self, call: Call) -> None:
-        self._mailbox.put_damage(self._clip(self._unpack(call, _RECT)))
+        rect = self._clip(self._unpack(call, _RECT))
+        if self._recorder.on:
+            self._recorder.offer(MAP)
+            self._recorder.buffers = self.maps.counts.triple
+        self._mailbox.put_damage(rect)
         self.maps.tidy()
 
     def _clip(self, rect: tuple[int, ...]) -> Rect:
@@ -277,6 +287,8 @@ class PictureCalls:
 
     def _pass_on(self, rect: Rect, serial: int) -> None:
         with self._guard:  # it may be handed to the copier just now
+            if self._recorder.on and self._dmabuf is not None:
+                self._recorder.offer(COPIED if self.copier.active else DMABUF, call.serial)
             if self.copier.active:
                 self.copier.want(rect, serial)
                 return

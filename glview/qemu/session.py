@@ -24,6 +24,7 @@ from glview.qemu.input import InputCalls
 from glview.qemu.listener import Listener
 from glview.qemu.ways import Link, Way
 from glview.scanout.mailbox import Mailbox
+from glview.stats.recorder import OFF, Recorder
 
 log = logging.getLogger(__name__)
 
@@ -101,12 +102,14 @@ class Session:
         reconnect: bool = True,
         offer_map: bool = True,
         offer_dmabuf2: bool = True,
+        recorder: Recorder = OFF,
     ) -> None:
         """`wake` is called, on any thread, when there is something for the main thread."""
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._way = way
         self._wanted_console = console
         self._wake = wake
+        self._recorder = recorder
         self._wait = wait
         self._reconnect = reconnect and way.again
         self._offer_map = offer_map
@@ -193,7 +196,7 @@ class Session:
         ours, theirs = socket.socketpair()
         listener = Listener(
             ours,
-            Mailbox(self._wake),
+            Mailbox(self._wake, self._recorder),
             lambda reason: inbox.put(("listener lost", reason)),
             offer_map=self._offer_map,
             offer_dmabuf2=self._offer_dmabuf2,

@@ -45,6 +45,11 @@ class Counts:
     hits: int = 0
     evictions: int = 0
 
+    @property
+    def triple(self) -> tuple[int, int, int]:
+        """The three, as they are now."""
+        return self.imports, self.hits, self.evictions
+
     def __str__(self) -> str:
         return f"{self.imports} imports, {self.hits} hits, {self.evictions} evictions"
 

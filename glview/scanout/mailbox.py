@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from glview.scanout.geometry import Rect
 from glview.scanout.replies import Replies
 from glview.scanout.source import Source
+from glview.stats.recorder import OFF, Recorder
 
 
 @dataclass(slots=True, frozen=True)
@@ -62,10 +63,12 @@ class Snapshot:
 class Mailbox:
     """See the module. `wake` is called, at most once per look, when something is in it.
 
-    `replies` are the calls that wait for the main thread to read the buffer.
+    `replies` are the calls that wait for the main thread to read the buffer,
+    `recorder` is told how far updates have got.
     """
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, wake: Callable[[], None], recorder: Recorder = OFF) -> None:
+        self.recorder = recorder
         self.lock = threading.Lock()
         self._wake = wake
         self._awake = False
@@ -89,6 +92,8 @@ class Mailbox:
             news.damage = damage if supersedes else damage.union(news.damage)
             news.updated = updated
             news.disabled = False
+            if updated and self.recorder.on:
+                self.recorder.note()
         if dropped is not None and dropped is not source:
             dropped.close()
         self._ring()
@@ -145,6 +150,8 @@ class Mailbox:
             news, self._news = self._news, Snapshot()
             news.replies = self.replies.waiting()
             self._awake = False
+            if self.recorder.on:
+                self.recorder.look()
         return news
 
     def set_hidden(self, hidden: bool) -> None:
@@ -164,6 +171,8 @@ class Mailbox:
         self._news.damage = rect.union(self._news.damage)
         self._news.updated = True
         self._news.disabled = False  # Disable meant another buffer
+        if self.recorder.on:
+            self.recorder.note()
 
     def _ring(self) -> None:
         with self.lock:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 CTRL = frozenset({0x1D, 0x9D})
 ALT = frozenset({0x38, 0xB8})
+SHIFT = frozenset({0x2A, 0x36})
 
 
 class ReleaseChord:

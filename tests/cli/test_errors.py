@@ -65,6 +65,7 @@ def display(xvfb: Xvfb) -> str:
         (["run", "--", "qemu-system-x86_64", "-display", "gtk"], 14, "conflict"),
         (["run", "--", "qemu-system-x86_64", "-no-such-option"], 14, "invalid option"),
         (["demo", "--console", "7"], 9, "console 7"),
+        (["run", "--trace", "/no/such/trace", "--", "no-such-qemu"], 17, "/no/such/trace"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

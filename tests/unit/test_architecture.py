@@ -14,11 +14,12 @@ MODULES = sorted((ROOT / "glview").rglob("*.py"))
 
 BELOW = {
     "dbus": {"dbus"},
-    "scanout": {"scanout"},
+    "stats": {"stats"},
+    "scanout": {"scanout", "stats"},
     "gl": {"gl", "scanout"},
-    "qemu": {"qemu", "dbus", "scanout"},
-    "ui": {"ui", "gl", "scanout", "qemu.input"},
-    "present": {"present", "gl", "scanout", "ui.window"},
+    "qemu": {"qemu", "dbus", "scanout", "stats"},
+    "ui": {"ui", "gl", "scanout", "stats", "qemu.input"},
+    "present": {"present", "gl", "scanout", "stats", "ui.window"},
     "doctor": {"doctor", "ui", "present", "gl", "scanout", "qemu", "__version__"},
     "testing": {"testing", "dbus"},
 }

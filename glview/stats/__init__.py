@@ -1,0 +1,1 @@
+"""What becomes of each update, in figures: for `--stats`, the HUD and `--trace`."""

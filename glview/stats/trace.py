@@ -1,0 +1,169 @@
+"""A trace of every update for chrome://tracing and Perfetto, written while glview runs.
+
+(Trace Event Format, the array form: "X" is a slice on a thread's track, "b" and
+"e" a slice of its own track by cat and id, "i" an instant, "M" a name. Times are
+microseconds of CLOCK_MONOTONIC, with nanoseconds as decimals.)
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from glview.errors import OutputError
+from glview.stats.recorder import COPIED, Frame, Update
+
+log = logging.getLogger(__name__)
+
+LISTENER, MAIN, SCREEN = 1, 2, 3
+_TRACKS = {LISTENER: "listener thread", MAIN: "main thread", SCREEN: "screen"}
+BACKLOG = 1024
+"""Frames that wait to be written while the disk is slow; older ones are left out."""
+
+Event = dict[str, Any]
+
+
+class Trace:
+    """A trace file, complete once closed. Use with `with`.
+
+    It is written by a thread of its own: neither picture nor answer waits for the disk.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Begin the file. Raises OutputError."""
+        try:
+            self._file = path.open("w", encoding="ascii")
+        except OSError as error:
+            raise OutputError(
+                f"the trace cannot be written: {path}: {error.strerror}", "choose another file"
+            ) from None
+        self._path = path
+        self._frames: deque[tuple[Frame, list[Update]]] = deque(maxlen=BACKLOG)
+        self._wake = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="trace", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def put(self, frame: Frame, updates: list[Update]) -> None:
+        """This frame is through. Never waits."""
+        self._frames.append((frame, updates))
+        self._wake.set()
+
+    def close(self) -> None:
+        """Write what is left and end the file."""
+        self._closed = True
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            with self._file:
+                self._write()
+        except OSError as error:
+            log.warning("the trace %s is not complete: %s", self._path, error.strerror)
+
+    def _write(self) -> None:
+        self._file.write("[\n" + ",\n".join(json.dumps(event) for event in names()))
+        closed, screen_free = False, 0.0
+        while not closed:
+            self._wake.wait()
+            self._wake.clear()
+            closed = self._closed
+            while self._frames:
+                frame, updates = self._frames.popleft()
+                for event in events(frame, updates, screen_free):
+                    self._file.write(",\n" + json.dumps(event))
+                screen_free = max(screen_free, frame.shown)
+        self._file.write("\n]\n")
+
+
+def names() -> list[Event]:
+    """What the tracks are called."""
+    found = [_name("process_name", MAIN, "glview")]
+    return found + [_name("thread_name", track, name) for track, name in _TRACKS.items()]
+
+
+def events(frame: Frame, updates: list[Update], screen_free: float) -> list[Event]:
+    """The slices of a frame, and of the updates that it shows.
+
+    `screen_free` is when the frame before was shown.
+
+    The stages of an update meet without a gap: on the track of a thread where
+    one worked on it, on the update's own where it waited.
+    """
+    found = [event for update in updates for event in _update(update, frame)]
+    about = {"frame": frame.number, "updates": [frame.first, frame.last]}
+    if updates:
+        found.append(_slice("upload", MAIN, frame.begun, frame.accepted, about))
+    found.append(_slice("draw", MAIN, frame.drawing, frame.drawn, about))
+    found.append(_slice("swap", MAIN, frame.drawn, frame.swapped, about))
+    if frame.shown:
+        begin = max(frame.swapped, screen_free)
+        found.append(_slice("to screen", SCREEN, begin, frame.shown, about))
+    return found
+
+
+def _update(update: Update, frame: Frame) -> list[Event]:
+    about = {
+        "update": update.number,
+        "frame": frame.number,
+        "transport": update.transport,
+        "merged": update.number < frame.last,
+    }
+    number, copied = update.number, update.transport == COPIED
+    taking = update.received, update.noted, about
+    found = [
+        _slice("receive", LISTENER, update.arrived, update.received, about),
+        *([] if copied else [_slice("take in", LISTENER, *taking)]),
+        *_wait(f"update by {update.transport}", number, update.arrived, frame.swapped, about),
+        *(_wait("waits for the CPU's copy", number, *taking) if copied else []),
+        *_wait("waits for the main thread", number, update.noted, update.looked, about),
+        *_wait("waits for the presenter", number, update.looked, frame.begun, about),
+        *_wait("waits for its frame", number, frame.accepted, frame.drawing, about),
+    ]
+    if update.serial and update.replied:
+        found.append({**_event("reply", "i", update.replied, LISTENER, about), "s": "t"})
+    return found
+
+
+def _name(kind: str, track: int, name: str) -> Event:
+    return _event(kind, "M", 0.0, track, {"name": name})
+
+
+def _slice(name: str, track: int, begin: float, end: float, about: dict[str, Any]) -> Event:
+    start = _event(name, "X", begin, track, about)
+    return {**start, "dur": (_nanoseconds(end) - _nanoseconds(begin)) / 1000}
+
+
+def _wait(name: str, number: int, begin: float, end: float, about: dict[str, Any]) -> list[Event]:
+    both = {"cat": "update", "id": number}
+    return [
+        {**_event(name, "b", begin, MAIN, about), **both},
+        {**_event(name, "e", end, MAIN, {}), **both},
+    ]
+
+
+def _event(name: str, kind: str, at: float, track: int, about: dict[str, Any]) -> Event:
+    ts = _nanoseconds(at) / 1000
+    return {"name": name, "ph": kind, "ts": ts, "pid": os.getpid(), "tid": track, "args": about}
+
+
+def _nanoseconds(seconds: float) -> int:
+    return round(seconds * 1e9)
