@@ -46,9 +46,11 @@ def test_a_copy_by_the_cpu_takes_its_time_beside_the_listener_thread(tmp_path: P
     recorder.start()
     with Trace(path) as trace:
         recorder.sink = trace.put
-        for serial in (1, 2):
-            recorder.arrive()
-            recorder.offer(COPIED, serial)
+        recorder.arrive()
+        recorder.offer(COPIED, 1)
+        recorder.arrive()
+        recorder.note()
+        recorder.offer(COPIED, 2)
         recorder.note()
         recorder.reply(1)
         show(recorder)
