@@ -288,7 +288,7 @@ class PictureCalls:
     def _pass_on(self, rect: Rect, serial: int) -> None:
         with self._guard:  # it may be handed to the copier just now
             if self._recorder.on and self._dmabuf is not None:
-                self._recorder.offer(COPIED if self.copier.active else DMABUF, call.serial)
+                self._recorder.offer(COPIED if self.copier.active else DMABUF, serial)
             if self.copier.active:
                 self.copier.want(rect, serial)
                 return
