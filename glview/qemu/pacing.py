@@ -7,9 +7,9 @@ fast as it is answered. (hw/display/virtio-gpu.c, virtio_gpu_process_cmdq)
 
 No other guest has to suffer for that one. It is known by this: a buffer of
 guest memory, whose layout QEMU does not tell (as of 10.2); of it, always the
-whole; each update right behind the answer to the one before, when any guest
-that draws takes longer to; and nothing else for a second. Then its updates are
-passed on no faster than a screen shows them, until it rests for that long.
+whole; and for a second nearly each update comes right behind the answer to the
+one before, when a guest that draws takes its time. Then updates are passed on no
+faster than a screen shows them, for as long as that is so of most of them.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ from glview.scanout.source import DmabufSource
 
 log = logging.getLogger(__name__)
 
-AFTER = 1.0  # seconds of nothing else
-BEHIND = 0.002  # seconds from an answer to an update that QEMU sends by itself
+AFTER = 1.0  # seconds that updates are looked at together
+BEHIND = 0.001  # seconds from an answer to an update that QEMU sends by itself
+LATE, STILL = 0.1, 0.5  # how many may come later on a busy machine: at first, and then
+REST = 0.1  # seconds that no such guest is ever silent
 FRAME = 1 / 60  # seconds, what a paced update is held back for at most
 
 
@@ -46,8 +48,13 @@ class Pacer:
         self._start(0.0)
 
     def _start(self, now: float) -> None:
-        self._since = self._came = self._passed = now
+        self._came = self._passed = now
         self._paced = False
+        self._look_anew(now)
+
+    def _look_anew(self, now: float) -> None:
+        self._since = now
+        self._count = self._late = 0
 
     def scanout(self, source: DmabufSource) -> None:
         """The guest has got so far as to show another buffer."""
@@ -58,18 +65,25 @@ class Pacer:
     def update(self, rect: Rect, serial: int) -> None:
         """Pass it on, now or when it is due."""
         now, answered = time.monotonic(), self._answered()
-        rested = now - answered > (FRAME if self._paced else BEHIND)
-        if rested or answered < self._came or rect != self._whole:
+        if answered < self._came or rect != self._whole or now - answered > REST:
             self._start(now)
         self._came = now
-        if not self._paced and now - self._since >= AFTER:
-            self._paced = True
-            log.info("the guest's flush never ends: its updates are held back to 60 a second")
+        self._count += 1
+        self._late += now - answered > BEHIND
+        if now - self._since >= AFTER:
+            self._judge()
+            self._look_anew(now)
         if self._paced and now < self._passed + FRAME:
             self._held, self.due = (rect, serial), self._passed + FRAME
         else:
             self._passed = now
             self._pass_on(rect, serial)
+
+    def _judge(self) -> None:
+        endless = self._late <= self._count * (STILL if self._paced else LATE)
+        if endless and not self._paced:
+            log.info("the guest's flush never ends: its updates are held back to 60 a second")
+        self._paced = endless
 
     def tick(self, now: float) -> None:
         """Pass on what is due."""

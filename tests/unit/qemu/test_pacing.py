@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from glview.qemu import pacing
-from glview.qemu.pacing import AFTER, BEHIND, FRAME, Pacer
+from glview.qemu.pacing import AFTER, BEHIND, FRAME, REST, Pacer
 from glview.scanout.formats import MOD_INVALID, MOD_LINEAR
 from glview.scanout.geometry import Rect
 from glview.scanout.source import DmabufSource, Plane
@@ -120,9 +120,36 @@ def test_a_rest_ends_it(guest: Guest, memory: int) -> None:
     guest.scanout(memory)
     guest.updates(AFTER)
     assert guest.update() > 0.0
-    assert guest.update(after=BEHIND * 2) > 0.0  # a busy machine
-    assert guest.update(after=FRAME * 1.1) == 0.0
+    assert guest.update(after=REST * 1.1) == 0.0
     assert max(guest.updates(AFTER * 0.9)) == 0.0
+
+
+def test_taking_its_time_ends_it(guest: Guest, memory: int) -> None:
+    """Within two seconds."""
+    guest.scanout(memory)
+    guest.updates(AFTER)
+    end = guest.now + 2 * AFTER
+    while guest.now < end:
+        guest.update(after=BEHIND * 1.1)
+    assert guest.update(after=BEHIND * 1.1) == 0.0
+
+
+@pytest.mark.parametrize(("late", "paced"), [(11, True), (9, False)])
+def test_a_busy_machine(guest: Guest, memory: int, late: int, paced: bool) -> None:
+    """One update of so many is late."""
+    guest.scanout(memory)
+    while guest.now < 100.0 + 3 * AFTER:
+        guest.update(after=QEMU if len(guest.delays) % late else 10 * BEHIND)
+    assert (max(guest.delays[-late:]) > 0.0) == paced
+
+
+def test_a_machine_that_becomes_busy(guest: Guest, memory: int) -> None:
+    """It may be because of this guest; one of three is late."""
+    guest.scanout(memory)
+    guest.updates(AFTER)
+    while guest.now < 100.0 + 4 * AFTER:
+        guest.update(after=QEMU if len(guest.delays) % 3 else 10 * BEHIND)
+    assert max(guest.delays[-3:]) > 0.0
 
 
 def test_another_buffer_ends_it(guest: Guest, memory: int) -> None:
@@ -146,10 +173,11 @@ def test_flips_are_not_held_back(guest: Guest, memory: int) -> None:
     [
         (1, WHOLE, BEHIND * 1.1),
         (1, Rect(0, 0, 64, 64), QEMU),
-        (500, WHOLE, BEHIND * 1.1),
+        (8, WHOLE, BEHIND * 1.1),
+        (500, WHOLE, REST * 1.1),
         (500, Rect(0, 0, 640, 479), QEMU),
     ],
-    ids=["draws", "draws a part", "draws now and then", "draws a part now and then"],
+    ids=["draws", "draws a part", "draws often", "rests", "draws a part now and then"],
 )
 def test_one_buffer_is_not_held_back(
     guest: Guest, memory: int, every: int, rect: Rect, after: float
