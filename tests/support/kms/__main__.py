@@ -24,7 +24,9 @@ from tests.support.viewer import Viewer
 from tests.support.wait import PATIENCE
 from tests.support.x11 import Xvfb
 
-SECONDS = 300.0  # that the guest may take, on machines that are not slow
+# Seconds, on machines that are not slow.
+SECONDS = 300.0  # that the guest may take
+REST = 10.0  # before it flips, where the viewer comes late
 
 
 class Run:
@@ -32,30 +34,39 @@ class Run:
 
     def __init__(self, args: argparse.Namespace, folder: Path, stack: ExitStack) -> None:
         gpu, self.flips = GPUS[args.gpu], args.flips
+        self.late = gpu.helper is not None
+        self.folder, self.stack = folder, stack
         self.children: list[Child] = []
         self.serial = folder / "serial"
         self.counter = GlCount(folder)
         helper = gpu.start_helper(folder)
         if helper:
             self.children.append(stack.enter_context(helper))
+        rest = int(REST * PATIENCE) if self.late else 0
         self.qemu = Qemu(
             folder,
             devices=[f"{gpu.device},xres={args.size[0]},yres={args.size[1]}"],
             display=gl_display() if args.gl else P2P,
             memory=boot.MEMORY,
             options=[
-                *boot.linux(folder, self.serial, args.flips),
+                *boot.linux(folder, self.serial, args.flips, rest),
                 *gpu.options(boot.MEMORY, folder),
                 *("-cpu", "Nehalem"),
             ],
         )
         stack.enter_context(self.qemu)
-        xvfb = stack.enter_context(Xvfb(folder))
+        self.children.append(self.qemu)
+        if not self.late:
+            self.show()
+
+    def show(self) -> None:
+        """Start the viewer."""
+        xvfb = self.stack.enter_context(Xvfb(self.folder))
         xvfb.park_pointer()
         way = "--qmp", self.qemu.qmp_path, "-vv"
-        self.viewer = Viewer(folder, xvfb, *way, env=self.counter.environment, mutant="counted")
-        stack.enter_context(self.viewer)
-        self.children += [self.qemu, self.viewer]
+        env = self.counter.environment
+        self.viewer = Viewer(self.folder, xvfb, *way, env=env, mutant="counted")
+        self.children.append(self.stack.enter_context(self.viewer))
 
     def wait(self, pattern: str, meanwhile: Callable[[], object]) -> re.Match[str]:
         """Wait until the guest says that; fail where it says that it cannot, or anything ends."""
@@ -84,6 +95,8 @@ class Run:
         self.size = int(mode[1]), int(mode[2])
         took = f"{time.monotonic() - begin:.0f} s, {self.qemu.cpu:.0f} s of them QEMU's on the CPU"
         say("boot", f"{took}; mode {mode[1]}x{mode[2]}")
+        if self.late:
+            self.show()
         seen: list[str] = []
         end = self.wait(r"flips (\d+) seconds (\S+)", lambda: seen.append(self.look()))
         say("flips", f"{end[1]} in {end[2]} s: {int(end[1]) / float(end[2]):.1f} a second")

@@ -17,12 +17,15 @@ _SLOW = "tsc=reliable no_timer_check"  # so that a machine without KVM passes fo
 _PARAMETERS = {"drm_kms_helper.ko": "fbdev_emulation=0"}
 
 
-def linux(folder: Path, serial: Path, flips: int) -> list[str]:
-    """QEMU's options for the guest, which tells the file `serial` how far it is."""
+def linux(folder: Path, serial: Path, flips: int, rest: int) -> list[str]:
+    """QEMU's options for the guest, which tells the file `serial` how far it is.
+
+    It rests `rest` seconds before it flips.
+    """
     release = max(path.name for path in _MODULES.iterdir())
     kernel = folder / "vmlinux"
     kernel.write_bytes(_unpack((_MODULES / release / "vmlinuz").read_bytes()))
-    command_line = f"console=ttyS0 quiet mitigations=off nokaslr {_SLOW} flips={flips}"
+    command_line = f"console=ttyS0 quiet mitigations=off nokaslr {_SLOW} flips={flips} rest={rest}"
     return [
         *("-kernel", str(kernel), "-initrd", str(_initrd(folder, release))),
         *("-append", command_line, "-serial", f"file:{serial}"),

@@ -1,7 +1,8 @@
 /* The guest of scripts/guest: the first and only process of a Linux, which loads the
  * modules that /modules lists, sets the mode that the first GPU prefers, and flips
- * between three buffers through KMS. Frame `n` is the picture of picture.py. After
- * as many flips as the kernel's command line says (flips=N) it stays at the last one.
+ * between three buffers through KMS. Frame `n` is the picture of picture.py. The
+ * kernel's command line says for how many seconds it rests at frame 0 (rest=SECONDS),
+ * and how often it flips then (flips=N); it stays at the last one.
  *
  * The kernel's ioctls are all it needs: no library, no files but these two.
  */
@@ -191,6 +192,7 @@ int main(void)
     crtc.fb_id = buffers[0].id;
     control(card, DRM_IOCTL_MODE_SETCRTC, &crtc, "SETCRTC");
     printf("guest: mode %d %d\n", width, height);
+    sleep(atoi(getenv("rest")));
     double begin = now();
     for (uint32_t n = 1; n <= flips; n++) {
         advance(&buffers[n % BUFFERS], n);

@@ -17,7 +17,8 @@ class Gpu:
     """A value of `-device`.
 
     `shared`: it needs guest memory that other processes can map; `helper`: it is
-    vhost-user-gpu, with these arguments.
+    vhost-user-gpu, with these arguments. QEMU 11.1 does not bear it that its picture is
+    updated before the guest has set that up (docs/guest.md), so viewers come later.
     """
 
     device: str
