@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 
 from bench.process import wakeups
+from glview.testing import ConsoleOptions, FakeVm
 from tests.support.canvas import Canvas
 from tests.support.carriers import Carrier, Dmabuf, Mapped, Sent
 from tests.support.layouts import LAYOUTS
 from tests.support.profile import requires
-from tests.support.screen import Picture
+from tests.support.screen import Picture, find
 from tests.support.stage import Stage
 from tests.support.stats import journeys, lines, read_trace
+from tests.support.viewer import Viewer
 from tests.support.wait import until
+from tests.support.weston import Weston
 from tests.support.x11 import Xvfb
 
 WIDTH, HEIGHT = 480, 400
@@ -127,6 +130,27 @@ def test_a_trace(
         assert journey.about["transport"] == name
     replies = [e["args"]["update"] for e in events if e["name"] == "reply"]
     assert replies == (sorted(found) if name == "dma-buf" else [])
+
+
+def test_what_a_compositor_tells(weston: Weston, tmp_path: Path) -> None:
+    """Its next frame callback says that the last frame was shown."""
+    path = tmp_path / "trace.json"
+    vm, sock = FakeVm.pair(consoles=(ConsoleOptions(),))
+    with Canvas(XRGB, WIDTH, HEIGHT) as canvas, vm, sock:
+        fd = sock.fileno()
+        args = "--fd", str(fd), "--stats", "--trace", path
+        with Viewer(tmp_path, weston, *args, pass_fds=(fd,)) as viewer:
+            listener = vm.console().wait_listener()
+            Mapped().show(listener, canvas)
+            until(lambda: find(weston.screenshot(), canvas.picture()), "the picture", 15.0)
+            canvas.scribble(*canvas.all)
+            Mapped().update(listener, canvas, canvas.all)
+            until(lambda: find(weston.screenshot(), canvas.picture()), "an update", 15.0)
+    assert lines(viewer.output)[-1].frames == 2
+    assert any(line.to_screen for line in lines(viewer.output))
+    events = read_trace(path)
+    shown = {tuple(e["args"]["updates"]) for e in events if e["name"] == "to screen"}
+    assert shown >= {(1, 1), (2, 2)}
 
 
 def test_a_trace_of_a_viewer_that_ends_by_an_error(xvfb: Xvfb, tmp_path: Path) -> None:
