@@ -173,6 +173,8 @@ def test_the_hud(own_xvfb: Xvfb, tmp_path: Path) -> None:
         Mapped().show(stage.listener, canvas)
         until(lambda: has_hud(stage.shown(), canvas), "the HUD")
         first = stage.shown()
+        for _ in range(10):
+            Mapped().update(stage.listener, canvas, canvas.all)
         until(lambda: not np.array_equal(stage.shown(), first), "new figures")
         assert has_hud(stage.shown(), canvas)
         switch(stage)

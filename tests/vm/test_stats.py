@@ -53,7 +53,7 @@ def test_what_is_typed_is_seen_and_counted(
     for journey in journeys(read_trace(path)).values():
         latency = journey.swapped - journey.arrived
         assert sum(journey.stages.values()) == pytest.approx(latency, rel=0.05)
-        assert journey.about["transport"] == last.transport
+        assert journey.about["transport"] in ("bytes", "map")
 
 
 def switch(xvfb: Xvfb, viewer: Viewer) -> None:
