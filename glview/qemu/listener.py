@@ -138,10 +138,10 @@ class Listener:
 
     def _await_call(self) -> None:
         """Wait for the next message, doing what falls due meanwhile."""
-        pacer = self._picture.pacer
+        livelock = self._picture.livelock
         while True:
             asked = (replies.deadline() for replies in self._replies)
-            times = self._picture.settle_at, pacer.due, *asked
+            times = self._picture.settle_at, livelock.due, *asked
             deadline = min((t for t in times if t is not None), default=None)
             if deadline is None:
                 self._framing.wait(None)
@@ -152,7 +152,7 @@ class Listener:
                     for serial in replies.pop_overdue(now):
                         self._framing.reply(serial)
                 self._picture.settle(now)
-                pacer.tick(now)
+                livelock.tick(now)
             elif self._framing.wait(deadline - now):
                 return
 

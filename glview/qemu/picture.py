@@ -16,7 +16,7 @@ from collections.abc import Callable
 from glview.dbus import wire
 from glview.errors import ProtocolError
 from glview.qemu.framing import Call, Framing
-from glview.qemu.pacing import Pacer
+from glview.qemu.livelock import Livelock
 from glview.scanout import checks
 from glview.scanout.copier import Copier, copyable, likeness
 from glview.scanout.geometry import Rect
@@ -65,7 +65,7 @@ class PictureCalls:
         self._size = (0, 0)  # of the newest map or dma-buf scanout
         self._dmabuf: DmabufSource | None = None  # the newest scanout, if it is one
         self.copier = Copier(mailbox, answer)
-        self.pacer = Pacer(self._pass_on, lambda: framing.replied_at)
+        self.livelock = Livelock(self._pass_on, lambda: framing.replied_at)
         self._refused: tuple[object, ...] = ()  # what dma-bufs are like that are copied
         self._scratch = bytearray()
         self._console: tuple[int, int] | None = None
@@ -91,7 +91,7 @@ class PictureCalls:
         intact then, and what is left of the body is skipped by the caller.
         """
         if call.fields.member not in _OF_THE_POINTER:
-            self.pacer.release()
+            self.livelock.release()
         self._handlers[call.fields.member](call)
 
     def console_resized(self, width: int, height: int) -> None:
@@ -239,7 +239,7 @@ class PictureCalls:
             source.close()
             raise
         self._size = source.width, source.height
-        self.pacer.scanout(source)
+        self.livelock.scanout(source)
         self.maps.forget()
         with self._guard:
             self._shadow.forget()
@@ -283,7 +283,7 @@ class PictureCalls:
         checks.dmabuf_planes(source.planes, backing, source.fourcc, source.modifier)
 
     def _update_dmabuf(self, call: Call) -> None:
-        self.pacer.update(self._clip(self._unpack(call, _RECT)), call.serial)
+        self.livelock.update(self._clip(self._unpack(call, _RECT)), call.serial)
 
     def _pass_on(self, rect: Rect, serial: int) -> None:
         with self._guard:  # it may be handed to the copier just now

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import pytest
 
-from glview.qemu import pacing
+from glview.qemu import livelock
 from glview.qemu.listener import LISTENER, UNIX_DMABUF2, UNIX_MAP, Listener
 from glview.scanout.formats import MOD_INVALID
 from glview.scanout.geometry import Rect
@@ -297,9 +297,9 @@ def test_hidden_an_update_is_answered_at_once(pair: Pair) -> None:
 @pytest.fixture
 def endless(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     """A guest whose flush never ends, and whose updates are held back already."""
-    monkeypatch.setattr(pacing, "AFTER", 0.1)
-    monkeypatch.setattr(pacing, "BEHIND", 1.0)
-    monkeypatch.setattr(pacing, "FRAME", 0.3)
+    monkeypatch.setattr(livelock, "AFTER", 0.1)
+    monkeypatch.setattr(livelock, "BEHIND", 1.0)
+    monkeypatch.setattr(livelock, "FRAME", 0.3)
     pair.mailbox.set_hidden(True)
     with memfd_picture(PICTURE) as buffer:
         size = WIDTH, HEIGHT
@@ -308,7 +308,7 @@ def endless(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
         yield pair
 
 
-def test_a_flush_that_never_ends_is_paced(endless: Pair) -> None:
+def test_a_flush_that_never_ends_is_slowed_down(endless: Pair) -> None:
     """The pointer has nothing to do with it."""
     pending = endless.qemu.update_dmabuf_later(0, 0, WIDTH, HEIGHT)
     for x in range(10):
@@ -320,8 +320,8 @@ def test_a_flush_that_never_ends_is_paced(endless: Pair) -> None:
 
 
 @pytest.mark.parametrize("call", ["disable", "bytes", "buffer", "update"])
-def test_what_ends_a_flush_ends_its_pacing(endless: Pair, call: str) -> None:
-    """What was held back is passed on first."""
+def test_what_is_held_back_is_passed_on_first(endless: Pair, call: str) -> None:
+    """Before anything else that has to do with pictures."""
     pending = endless.qemu.update_dmabuf_later(0, 0, WIDTH, HEIGHT)
     with memfd_picture(PICTURE) as buffer:
         qemu, stride = endless.qemu, buffer.stride

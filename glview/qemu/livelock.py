@@ -29,10 +29,10 @@ AFTER = 1.0  # seconds that updates are looked at together
 BEHIND = 0.001  # seconds from an answer to an update that QEMU sends by itself
 LATE, STILL = 0.1, 0.5  # how many may come later on a busy machine: at first, and then
 REST = 0.1  # seconds that no such guest is ever silent
-FRAME = 1 / 60  # seconds, what a paced update is held back for at most
+FRAME = 1 / 60  # seconds, what an update is held back for at most
 
 
-class Pacer:
+class Livelock:
     """Passes updates on to `pass_on(rect, serial)`. Belongs to the listener's thread.
 
     `answered` tells when an update was answered last, `due` is when `tick` has
@@ -49,7 +49,7 @@ class Pacer:
 
     def _start(self, now: float) -> None:
         self._came = self._passed = now
-        self._paced = False
+        self._holding = False
         self._look_anew(now)
 
     def _look_anew(self, now: float) -> None:
@@ -73,17 +73,17 @@ class Pacer:
         if now - self._since >= AFTER:
             self._judge()
             self._look_anew(now)
-        if self._paced and now < self._passed + FRAME:
+        if self._holding and now < self._passed + FRAME:
             self._held, self.due = (rect, serial), self._passed + FRAME
         else:
             self._passed = now
             self._pass_on(rect, serial)
 
     def _judge(self) -> None:
-        endless = self._late <= self._count * (STILL if self._paced else LATE)
-        if endless and not self._paced:
+        endless = self._late <= self._count * (STILL if self._holding else LATE)
+        if endless and not self._holding:
             log.info("the guest's flush never ends: its updates are held back to 60 a second")
-        self._paced = endless
+        self._holding = endless
 
     def tick(self, now: float) -> None:
         """Pass on what is due."""

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from glview.qemu import pacing
-from glview.qemu.pacing import AFTER, BEHIND, FRAME, REST, Pacer
+from glview.qemu import livelock
+from glview.qemu.livelock import AFTER, BEHIND, FRAME, REST, Livelock
 from glview.scanout.formats import MOD_INVALID, MOD_LINEAR
 from glview.scanout.geometry import Rect
 from glview.scanout.source import DmabufSource, Plane
@@ -29,7 +29,7 @@ class Guest:
         self._viewer = viewer
         self._answered = 0.0
         self._passed_on = 0
-        self.pacer = Pacer(self._pass_on, lambda: self._answered)
+        self.livelock = Livelock(self._pass_on, lambda: self._answered)
 
     def _pass_on(self, _rect: Rect, serial: int) -> None:
         assert serial == len(self.delays)
@@ -41,7 +41,7 @@ class Guest:
         """A buffer of 640x480."""
         plane = Plane(fd, 0, 2560)
         rect = *WHOLE[:2], *WHOLE[2:]
-        self.pacer.scanout(
+        self.livelock.scanout(
             DmabufSource((plane,) * planes, rect, WHOLE[2:], fourcc("XR24"), modifier, y0_top)
         )
 
@@ -49,12 +49,12 @@ class Guest:
         """One more, so long after the last answer; how long it was held back."""
         self.now += after
         came = self.now
-        self.pacer.update(rect, len(self.delays))
-        if self.pacer.due is not None:
-            self.pacer.tick(self.pacer.due - 1e-6)
+        self.livelock.update(rect, len(self.delays))
+        if self.livelock.due is not None:
+            self.livelock.tick(self.livelock.due - 1e-6)
             assert self._passed_on == len(self.delays)
-            self.now = self.pacer.due
-            self.pacer.tick(self.now)
+            self.now = self.livelock.due
+            self.livelock.tick(self.now)
         assert self._passed_on == len(self.delays) + 1
         self.delays.append(self.now - came)
         self.now += self._viewer
@@ -74,7 +74,7 @@ class Guest:
 def guest(monkeypatch: pytest.MonkeyPatch) -> Guest:
     """A guest that has shown nothing yet."""
     made = Guest()
-    monkeypatch.setattr(pacing, "time", SimpleNamespace(monotonic=lambda: made.now))
+    monkeypatch.setattr(livelock, "time", SimpleNamespace(monotonic=lambda: made.now))
     return made
 
 
@@ -100,7 +100,7 @@ def test_however_fast_the_viewer_is(
     monkeypatch: pytest.MonkeyPatch, memory: int, viewer: float
 ) -> None:
     guest = Guest(viewer)
-    monkeypatch.setattr(pacing, "time", SimpleNamespace(monotonic=lambda: guest.now))
+    monkeypatch.setattr(livelock, "time", SimpleNamespace(monotonic=lambda: guest.now))
     guest.scanout(memory)
     assert max(guest.updates(AFTER)) == 0.0
     delays = guest.updates(2.0)
@@ -111,7 +111,7 @@ def test_however_fast_the_viewer_is(
 def test_a_viewer_slower_than_a_screen(monkeypatch: pytest.MonkeyPatch, memory: int) -> None:
     """There is nothing to hold back."""
     guest = Guest(0.02)
-    monkeypatch.setattr(pacing, "time", SimpleNamespace(monotonic=lambda: guest.now))
+    monkeypatch.setattr(livelock, "time", SimpleNamespace(monotonic=lambda: guest.now))
     guest.scanout(memory)
     assert max(guest.updates(3 * AFTER)) == 0.0
 
@@ -134,13 +134,13 @@ def test_taking_its_time_ends_it(guest: Guest, memory: int) -> None:
     assert guest.update(after=BEHIND * 1.1) == 0.0
 
 
-@pytest.mark.parametrize(("late", "paced"), [(11, True), (9, False)])
-def test_a_busy_machine(guest: Guest, memory: int, late: int, paced: bool) -> None:
+@pytest.mark.parametrize(("late", "held"), [(11, True), (9, False)])
+def test_a_busy_machine(guest: Guest, memory: int, late: int, held: bool) -> None:
     """One update of so many is late."""
     guest.scanout(memory)
     while guest.now < 100.0 + 3 * AFTER:
         guest.update(after=QEMU if len(guest.delays) % late else 10 * BEHIND)
-    assert (max(guest.delays[-late:]) > 0.0) == paced
+    assert (max(guest.delays[-late:]) > 0.0) == held
 
 
 def test_a_machine_that_becomes_busy(guest: Guest, memory: int) -> None:
@@ -214,8 +214,8 @@ def test_two_at_a_time(guest: Guest, memory: int) -> None:
     guest.scanout(memory)
     guest.updates(AFTER / 2)
     guest.now += QEMU
-    guest.pacer.update(WHOLE, len(guest.delays))
+    guest.livelock.update(WHOLE, len(guest.delays))
     guest.delays.append(0.0)
-    guest.pacer.update(WHOLE, len(guest.delays))
+    guest.livelock.update(WHOLE, len(guest.delays))
     guest.delays.append(0.0)
     assert max(guest.updates(AFTER * 0.9)) == 0.0
