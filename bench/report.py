@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import ceil
 from pathlib import Path
@@ -74,10 +74,14 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def markdown(result: Result) -> str:
     """Two tables, and the machine below them."""
-    machine = "; ".join(f"{key}: {value}" for key, value in result.machine.items())
     updates = _table(_UPDATE_HEAD, (_update_row(u, result) for u in result.updates))
     lives = _table(_LIFE_HEAD, map(_life_row, result.lives))
-    return f"{updates}\n{lives}\n{machine}\n"
+    return f"{updates}\n{lives}\n{in_words(result.machine)}\n"
+
+
+def in_words(machine: Mapping[str, str]) -> str:
+    """What the figures depend on, in a line."""
+    return "; ".join(f"{key}: {value}" for key, value in machine.items())
 
 
 _UPDATE_HEAD = (

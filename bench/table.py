@@ -17,6 +17,7 @@ from typing import NamedTuple
 from bench import dmabuf, flood, measure, pointer, raw, report, start, targets, viewers
 from bench.figures import SHM, SWAP, Figure
 from bench.measure import Case
+from bench.process import machine
 from bench.report import Life, Result, Update
 
 
@@ -42,8 +43,12 @@ def updates(effort: Effort) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="bench-") as text:
         folder = Path(text)
         tested = [viewers.floor(folder), *both()]
+        whole = Result({})
         for cases in (CASES, [LARGE]):  # on screens of their size
-            yield from from_result(measure.run(tested, cases, effort.updates, folder / "log"))
+            result = measure.run(tested, cases, effort.updates, folder / "log")
+            whole.updates += result.updates
+            whole.lives += result.lives
+        yield from from_result(whole)
 
 
 def both(*options: str) -> list[viewers.Viewer]:
@@ -61,6 +66,9 @@ def from_result(result: Result) -> Iterator[Figure]:
     for life in result.lives:
         if (life.height, life.via) == (1080, "map"):
             yield from _from_life(life)
+    for viewer in dict.fromkeys(update.viewer for update in result.updates):
+        loads = [update.foreign for update in result.updates if update.viewer == viewer]
+        yield Figure(targets.FOREIGN, viewer, loads)
 
 
 def _from_update(update: Update) -> Iterator[Figure]:
@@ -109,6 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     effort = QUICK if args.quick else FULL
     figures = [figure for part in args.part or PARTS for figure in PARTS[part](effort)]
     text = targets.table(figures, complete=not args.part)
+    text += f"\n{report.in_words(machine())}\n"
     print(text)
     if args.json:
         args.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=1) + "\n")
