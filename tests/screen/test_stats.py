@@ -61,8 +61,9 @@ def test_figures(xvfb: Xvfb, tmp_path: Path, carrier: Carrier, name: str, presen
         assert stage.viewer.close() == 0
     found = lines(stage.viewer.output)
     last = found[-1]
-    assert last.updates == last.frames == UPDATES + 1, "waited for one by one"
-    assert last.drops == 0
+    assert last.updates == UPDATES + 1
+    assert last.frames + last.drops == last.updates
+    assert last.drops <= 1, "waited for one by one, but the first may be shown before it is told"
     assert last.transport == name
     assert last.buffers == ((0, 0, 0) if name == "bytes" else (1, 0, 0))
     assert (max(line.upload for line in found) > 0) == (name != "dma-buf")
