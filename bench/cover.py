@@ -8,14 +8,15 @@ from typing import cast
 
 from bench.draw import Deaf
 from glview.ui import platform as window_system
-from glview.ui.window import Window, WindowEvents
+from glview.ui.glwindow import GLWindow
+from glview.ui.window import WindowEvents
 
 
 def main() -> None:
     """Says so in a line once it is there."""
     platform = window_system.choose()
     glfw = window_system.load_glfw(platform)
-    window = Window(glfw, platform, "cover", (640, 480), None, cast(WindowEvents, Deaf()))
+    window = GLWindow(glfw, platform, "cover", (640, 480), None, cast(WindowEvents, Deaf()))
     monitor = glfw.get_primary_monitor()
     size = glfw.get_video_mode(monitor).size
     glfw.set_window_monitor(window._handle, monitor, 0, 0, size.width, size.height, 0)

@@ -17,13 +17,14 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, cast
 
 from bench.measure import REST, square
-from glview.gl.renderer import Scene
+from glview.gl.scene import Scene
 from glview.present.swap import SwapPresenter
 from glview.scanout.formats import MOD_LINEAR, fourcc_code
 from glview.scanout.geometry import Rect
 from glview.scanout.source import DmabufSource, Plane
 from glview.ui import platform as window_system
-from glview.ui.window import Window, WindowEvents
+from glview.ui.glwindow import GLWindow
+from glview.ui.window import WindowEvents
 from tests.support.canvas import Canvas
 from tests.support.layouts import LAYOUTS
 
@@ -62,7 +63,7 @@ def _measure(width: int, height: int, updates: int, fourcc: str) -> dict[str, Dr
     platform = window_system.choose()
     glfw = window_system.load_glfw(platform)
     events = cast(WindowEvents, Deaf())
-    window = Window(glfw, platform, "bench", (width, height), None, events)
+    window = GLWindow(glfw, platform, "bench", (width, height), None, events)
     presenter = SwapPresenter(window)
     with Canvas(LAYOUTS["x8r8g8b8"], width, height) as canvas:
         plane = Plane(os.dup(canvas.fd), 0, canvas.stride)
@@ -81,7 +82,7 @@ def _measure(width: int, height: int, updates: int, fourcc: str) -> dict[str, Dr
 
 
 def _update(
-    window: Window, presenter: SwapPresenter, source: DmabufSource, rect: Rect
+    window: GLWindow, presenter: SwapPresenter, source: DmabufSource, rect: Rect
 ) -> tuple[float, float, float]:
     """Seconds of the copy and of the frame, and of CPU for both."""
     time.sleep(REST)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import queue
 import select
 import signal
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from glview.errors import GlviewError
-from glview.present.presenter import Choice
+from glview.present.presenter import Wanted
 from glview.qemu import session as events
 from glview.qemu.session import Session
 from glview.qemu.ways import Way
@@ -21,7 +21,6 @@ from glview.scanout.source import DmabufSource
 from glview.stats.figures import Printer
 from glview.stats.recorder import Recorder
 from glview.ui import platform as window_system
-from glview.ui.window import Api
 from glview.view import View
 
 if TYPE_CHECKING:
@@ -34,8 +33,7 @@ _FENCE_POLL = 0.001  # while the GPU still reads the guest's buffer
 _CUT = "QEMU has cut off memory that it shares with this window: what is missing is black."
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What the command line decides about a viewer."""
 
     console: int | None = None
@@ -44,9 +42,7 @@ class Settings:
     resize_guest: bool = True
     offer_map: bool = True
     offer_dmabuf2: bool = True
-    api: Api | None = None
-    present: Choice = "auto"
-    pacing: bool = True
+    show: Wanted = Wanted()
     stats: bool = False
     hud: bool = False
     trace: Trace | None = None
@@ -96,9 +92,7 @@ class App:
         self._view = View(
             glfw,
             platform,
-            self._settings.api,
-            self._settings.present,
-            self._settings.pacing,
+            self._settings.show,
             self._hidden,
             self._user_resized,
             self._refused,
@@ -106,6 +100,7 @@ class App:
         )
         if self._settings.hud:
             self._view.hud.switch()
+        gc.freeze()  # what the start has made stays; no collection need look at it
         try:
             while not (self._done or self._view.closed):
                 self._turn()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -105,13 +106,22 @@ OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 )
 
 
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """As wide as the terminal; to find that out itself, argparse would load half a library."""
+    try:
+        width = os.get_terminal_size().columns
+    except OSError:
+        width = 80
+    return argparse.RawDescriptionHelpFormatter(prog, width=width - 2)
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of the plain command line."""
     made = argparse.ArgumentParser(
         "glview",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_formatter,
     )
     for flags, details in OPTIONS:
         made.add_argument(*flags, **details)
@@ -184,6 +194,7 @@ def _view(options: argparse.Namespace, rest: list[str]) -> int:
 
 def _run_app(way: Way, options: argparse.Namespace) -> None:
     from glview.app import App, Settings
+    from glview.present.presenter import Wanted
 
     settings = Settings(
         console=options.console,
@@ -192,9 +203,11 @@ def _run_app(way: Way, options: argparse.Namespace) -> None:
         resize_guest=not options.no_resize,
         offer_map=not options.no_map,
         offer_dmabuf2=not options.no_dmabuf2,
-        api=None if options.gl == "auto" else options.gl,
-        present=options.present,
-        pacing=not options.no_pacing,
+        show=Wanted(
+            present=options.present,
+            api=None if options.gl == "auto" else options.gl,
+            pacing=not options.no_pacing,
+        ),
         stats=options.stats,
         hud=options.hud,
         trace=options.trace,

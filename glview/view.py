@@ -6,13 +6,13 @@ import logging
 import time
 from collections.abc import Callable
 from types import ModuleType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from glview.errors import NoGraphicsError
-from glview.gl.renderer import Scene
-from glview.present import shm
+from glview.gl.scene import Scene
+from glview.present import opening
 from glview.present.measured import MeasuredPresenter
-from glview.present.presenter import Choice, Presenter
+from glview.present.presenter import Presenter, Wanted
 from glview.scanout.geometry import Rect, fit
 from glview.scanout.mailbox import Snapshot
 from glview.scanout.screen import REST, SHOW_AFTER, Screen
@@ -23,7 +23,10 @@ from glview.ui.hud import Hud
 from glview.ui.keymap import Platform
 from glview.ui.notice import Notice
 from glview.ui.sprite import Sprite
-from glview.ui.window import Api, Window
+from glview.ui.window import Window
+
+if TYPE_CHECKING:
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -41,16 +44,13 @@ class View:
     drawn any more, or again; `on_user_size(size, millimetres)` a size that the
     user gave the window, once it has settled; `on_refused(source)` a dma-buf that
     cannot be imported, which is the callee's if that says that it will be copied.
-    Without `pacing` a frame does not wait until the one before is on the screen.
     """
 
     def __init__(
         self,
         glfw: ModuleType,
         platform: Platform,
-        api: Api | None,
-        present: Choice,
-        pacing: bool,
+        wanted: Wanted,
         on_hidden: Callable[[bool], None],
         on_user_size: Callable[[tuple[int, int], tuple[int, int]], None],
         on_refused: Callable[[DmabufSource], bool],
@@ -58,9 +58,7 @@ class View:
     ) -> None:
         self._glfw = glfw
         self._platform: Platform = platform
-        self._api = api
-        self._present: Choice = present
-        self._pacing = pacing
+        self._wanted = wanted
         self._on_hidden = on_hidden
         self._on_user_size = on_user_size
         self._on_refused = on_refused
@@ -154,9 +152,9 @@ class View:
         self._arrange()
 
     def _open(self) -> None:
-        self.window = Window(self._glfw, self._platform, self._name, self._guest, self._api, self)
-        log.info("%s, %s", self.window.gl.version, self.window.gl.renderer)
-        self._presenter = shm.choose(self.window, self._present, pacing=self._pacing)
+        self.window, self._presenter = opening.open_window(
+            self._glfw, self._platform, self._name, self._guest, self._wanted, self
+        )
         self._measure()
         self._retitle()
 
@@ -261,7 +259,7 @@ class View:
             return False
         if self.hidden or min(window.size) <= 0 or window.held:
             return False
-        if self._incomplete or (self._pacing and not window.ready):
+        if self._incomplete or (self._wanted.pacing and not window.ready):
             return False
         return presenter.released() and presenter.ready()
 
@@ -316,17 +314,17 @@ class View:
 
     def _scene(self) -> Scene:
         assert self.window is not None
-        scene = Scene(*self.window.size, None if self._screen.blank else self._place, self._light)
-        if scene.place is not None and self._guest != (0, 0):
+        place = None if self._screen.blank else self._place
+        sprite = None
+        if place is not None and self._guest != (0, 0):
             host = self.controls.pointer if self.controls.absolute else None
-            scene.sprite = self._sprite.placed(scene.place, self._guest, host)
+            sprite = self._sprite.placed(place, self._guest, host)
         said = self._notice.placed(self.window.size, self.window.scale[0])
         if said is None and self._screen.blank:
             said = self._off.placed(self.window.size, self.window.scale[0])
-        scene.text = said
-        scene.hud = self.hud.placed(self.window.size, self.window.scale[0])
+        hud = self.hud.placed(self.window.size, self.window.scale[0])
         self._choose_pointer()
-        return scene
+        return Scene(*self.window.size, place, self._light, sprite, said, hud)
 
     # -- the host's pointer ------------------------------------------------
 

@@ -8,7 +8,6 @@ reads the header fields alone and gives them to `parse_fields`.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -59,7 +58,6 @@ _FIELD_TYPES = {1: "o", 2: "s", 3: "s", 4: "s", 5: "u", 6: "s", 7: "s", 8: "g", 
 _FIELD = parse_single("(yv)")
 
 
-@dataclass(slots=True)
 class Message:
     """One message. Header fields that are absent are empty strings or 0.
 
@@ -67,19 +65,35 @@ class Message:
     owns its fds: `take_fd` hands one over, `close_fds` closes the others.
     """
 
-    type: int
-    serial: int = 0
-    flags: int = 0
-    path: str = ""
-    interface: str = ""
-    member: str = ""
-    error_name: str = ""
-    reply_serial: int = 0
-    destination: str = ""
-    sender: str = ""
-    signature: str = ""
-    body: tuple[Any, ...] = ()
-    fds: tuple[int, ...] = ()
+    def __init__(
+        self,
+        type: int,
+        serial: int = 0,
+        flags: int = 0,
+        path: str = "",
+        interface: str = "",
+        member: str = "",
+        error_name: str = "",
+        reply_serial: int = 0,
+        destination: str = "",
+        sender: str = "",
+        signature: str = "",
+        body: tuple[Any, ...] = (),
+        fds: tuple[int, ...] = (),
+    ) -> None:
+        self.type, self.serial, self.flags = type, serial, flags
+        self.path, self.interface, self.member = path, interface, member
+        self.error_name, self.reply_serial = error_name, reply_serial
+        self.destination, self.sender = destination, sender
+        self.signature, self.body, self.fds = signature, body, fds
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Message) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Message({vars(self)})"
 
     def take_fd(self, index: int) -> int:
         """The descriptor at `index`, from now on the caller's to close.

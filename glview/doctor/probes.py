@@ -12,11 +12,13 @@ from glview.doctor.child import Teller
 from glview.doctor.facts import Trial
 from glview.errors import NoGraphicsError
 from glview.gl import buffers, selftest
+from glview.gl.api import Api
 from glview.gl.dmabuf import Importer
 from glview.present import xcb
 from glview.scanout.formats import MOD_LINEAR, fourcc_code, fourcc_text
 from glview.ui import platform as window_system
-from glview.ui.window import Api, Window, WindowEvents
+from glview.ui.glwindow import GLWindow
+from glview.ui.window import WindowEvents
 
 API: dict[str, Api | None] = {"auto": None, "es": "es", "core": "core"}
 
@@ -80,7 +82,7 @@ def importing(tell: Teller, api: Api | None, kind: str, node: str) -> None:
         tell.fact("trials", [asdict(trial) for trial in trials])
 
 
-def _open(tell: Teller, api: Api | None) -> Window:
+def _open(tell: Teller, api: Api | None) -> GLWindow:
     tell.step("looking for a display")
     platform = window_system.choose()
     name = "WAYLAND_DISPLAY" if platform == "wayland" else "DISPLAY"
@@ -92,10 +94,10 @@ def _open(tell: Teller, api: Api | None) -> Window:
     tell.fact("glfw_library", str(glfw._glfw._name))
     tell.step("opening a window with OpenGL")
     size, events = (buffers.WIDTH, buffers.HEIGHT), cast(WindowEvents, _Deaf())
-    return Window(glfw, platform, "glview doctor", size, api, events, visible=False)
+    return GLWindow(glfw, platform, "glview doctor", size, api, events, visible=False)
 
 
-def _describe(tell: Teller, opened: Window) -> None:
+def _describe(tell: Teller, opened: GLWindow) -> None:
     egl, gl = opened.egl, opened.gl
     tell.fact("api", "OpenGL ES" if gl.es else "OpenGL core")
     tell.fact("egl_vendor", egl.vendor)
@@ -107,7 +109,7 @@ def _describe(tell: Teller, opened: Window) -> None:
     tell.fact("gl_extensions", {name: name in gl.extensions for name in GL_EXTENSIONS})
 
 
-def _formats(opened: Window) -> dict[str, list[str]] | None:
+def _formats(opened: GLWindow) -> dict[str, list[str]] | None:
     """The formats that guests use, with the modifiers that the driver imports."""
     there = opened.egl.dmabuf_formats()
     if not there:
@@ -116,7 +118,7 @@ def _formats(opened: Window) -> dict[str, list[str]] | None:
     return {name: _modifiers(opened, code) for name, code in codes.items() if code in there}
 
 
-def _modifiers(opened: Window, fourcc: int) -> list[str]:
+def _modifiers(opened: GLWindow, fourcc: int) -> list[str]:
     modifiers = opened.egl.dmabuf_modifiers(fourcc).items()
     names = {MOD_LINEAR: "LINEAR"}
     return [
@@ -125,7 +127,7 @@ def _modifiers(opened: Window, fourcc: int) -> list[str]:
     ]
 
 
-def _ask_x_server(tell: Teller, opened: Window) -> None:
+def _ask_x_server(tell: Teller, opened: GLWindow) -> None:
     tell.step("asking the X server for its GPU")
     tell.fact("dri3_node", dri3.node(opened.x11_id))
     tell.step("asking the X server for shared memory")

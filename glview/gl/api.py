@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from glview.errors import NoGraphicsError
+
+Api = Literal["es", "core"]
+"""OpenGL ES 3.0 or OpenGL 3.3 core."""
 
 TEXTURE_2D = 0x0DE1
 TEXTURE_EXTERNAL_OES = 0x8D65
@@ -34,6 +37,9 @@ RGBA8, BGRA8 = 0x8058, 0x93A1
 UNSIGNED_BYTE = 0x1401
 UNPACK_ROW_LENGTH = 0x0CF2
 UNPACK_ALIGNMENT = 0x0CF5
+PACK_ROW_LENGTH = 0x0D02
+PACK_REVERSE_ROW_ORDER = 0x93A4  # of GL_ANGLE_pack_reverse_row_order
+PACK_INVERT = 0x8758  # of GL_MESA_pack_invert
 MAX_TEXTURE_SIZE = 0x0D33
 READ_FRAMEBUFFER, DRAW_FRAMEBUFFER = 0x8CA8, 0x8CA9
 COLOR_ATTACHMENT0 = 0x8CE0

@@ -51,6 +51,20 @@ _ERRORS = {
 
 _P, _I, _U = ctypes.c_void_p, ctypes.c_int, ctypes.c_uint
 _IP = ctypes.POINTER(ctypes.c_int)
+_CORE_CALLS: dict[str, tuple[Any, ...]] = {
+    "eglBindAPI": (_U, _U),
+    "eglChooseConfig": (_U, _P, _IP, ctypes.POINTER(_P), _I, _IP),
+    "eglCreateContext": (_P, _P, _P, _P, _IP),
+    "eglCreatePbufferSurface": (_P, _P, _P, _IP),
+    "eglDestroyContext": (_U, _P, _P),
+    "eglDestroySurface": (_U, _P, _P),
+    "eglGetError": (_I,),
+    "eglGetProcAddress": (_P, ctypes.c_char_p),
+    "eglInitialize": (_U, _P, _IP, _IP),
+    "eglMakeCurrent": (_U, _P, _P, _P, _P),
+    "eglQueryString": (ctypes.c_char_p, _P, _I),
+    "eglTerminate": (_U, _P),
+}
 _EXTENSION_CALLS: dict[str, tuple[Any, ...]] = {
     "eglCreateImageKHR": (_P, _P, _P, _U, _P, _IP),
     "eglDestroyImageKHR": (_U, _P, _P),
@@ -69,19 +83,24 @@ _EXTENSION_CALLS: dict[str, tuple[Any, ...]] = {
 }
 
 
+def library() -> ctypes.CDLL:
+    """libEGL, its calls typed where they take or return pointers. Raises NoGraphicsError."""
+    try:
+        lib = ctypes.CDLL("libEGL.so.1")
+    except OSError as error:
+        raise NoGraphicsError(f"libEGL cannot be loaded: {error}", "install libegl1") from None
+    for name, (result, *arguments) in _CORE_CALLS.items():
+        function = getattr(lib, name)
+        function.restype, function.argtypes = result, arguments
+    return lib
+
+
 class EGL:
-    """The EGL display of the current context."""
+    """An EGL display, one with a current context."""
 
     def __init__(self, display: int) -> None:
         """`display` is the EGLDisplay as a number. Raises NoGraphicsError without libEGL."""
-        try:
-            self._lib = ctypes.CDLL("libEGL.so.1")
-        except OSError as error:
-            raise NoGraphicsError(f"libEGL cannot be loaded: {error}", "install libegl1") from None
-        self._lib.eglGetProcAddress.restype = _P
-        self._lib.eglGetProcAddress.argtypes = (ctypes.c_char_p,)
-        self._lib.eglQueryString.restype = ctypes.c_char_p
-        self._lib.eglQueryString.argtypes = (_P, _I)
+        self._lib = library()
         self.display = display
         self.extensions = frozenset(self._query(EXTENSIONS).split())
         self.vendor = self._query(VENDOR)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from glview.errors import NoGraphicsError
 from glview.gl import api
 from glview.gl.api import GL
@@ -11,6 +9,7 @@ from glview.gl.dmabuf import DmabufTexture, Importer
 from glview.gl.egl import EGL
 from glview.gl.imports import ImportCache
 from glview.gl.program import Program
+from glview.gl.scene import Image, Scene
 from glview.gl.texture import (
     CopyTexture,
     Texture,
@@ -22,33 +21,6 @@ from glview.gl.texture import (
 from glview.scanout.formats import BY_FOURCC, PixelFormat
 from glview.scanout.geometry import Rect
 from glview.scanout.source import DmabufSource, Source
-
-
-@dataclass(slots=True, frozen=True)
-class Image:
-    """Premultiplied pixels of our own. `channels` as in `image_texture`; compared by identity."""
-
-    width: int
-    height: int
-    pixels: bytes
-    channels: str
-
-
-@dataclass(slots=True)
-class Scene:
-    """What one frame shows; all rectangles in framebuffer pixels, origin top left.
-
-    `place` is where the guest's picture goes, None for a black window.
-    `light` < 1 dims it. Images come with the rectangle they cover.
-    """
-
-    width: int
-    height: int
-    place: Rect | None
-    light: float = 1.0
-    sprite: tuple[Image, Rect] | None = None
-    text: tuple[Image, Rect] | None = None
-    hud: tuple[Image, Rect] | None = None
 
 
 class Renderer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 
-from glview.gl.renderer import Scene
+from glview.gl.scene import Scene
 from glview.present.presenter import Presenter
 from glview.scanout.geometry import Rect
 from glview.scanout.kept import Counts

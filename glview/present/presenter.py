@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
-from glview.gl.renderer import Scene
+from glview.gl.scene import Scene
 from glview.scanout.geometry import Rect
 from glview.scanout.kept import Counts
 from glview.scanout.source import Source
 
+if TYPE_CHECKING:
+    from glview.gl.api import Api
+
 Choice = Literal["auto", "swap", "shm"]
+
+
+class Wanted(NamedTuple):
+    """How to show frames; `api` is the kind of OpenGL, None for whichever works.
+
+    Without `pacing` a frame does not wait until the one before is on the screen.
+    """
+
+    present: Choice = "auto"
+    api: Api | None = None
+    pacing: bool = True
 
 
 class Presenter(Protocol):

@@ -1,14 +1,15 @@
-"""Presenting out of shared memory: for X11 where GL is drawn by the CPU.
+"""Presenting out of shared memory: for X11 where GL is drawn by the CPU, or not at all.
 
 Software Mesa's swap sends the whole window to the X server whatever changed.
 Here the X server has the guest's own memory attached and is told which
 rectangle of it to copy. What has to be composed - the pointer, text, a
-scaled or dimmed picture, a dma-buf, other pixel formats - is left to GL.
+scaled or dimmed picture, a dma-buf, other pixel formats - is drawn into memory
+of ours, and put out of that in the same way. What draws it is not loaded before.
 
 Pacing: one batch of puts is under way at a time, and what changes meanwhile
 is put together after it. So a stopped X server is never waited for, a slow
 one is never flooded, and nobody writes into memory that it still reads.
-Without pacing it is a few batches.
+Without pacing it is a few batches, unless they are composed.
 """
 
 from __future__ import annotations
@@ -16,75 +17,59 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import replace
+from contextlib import ExitStack, suppress
 
-from glview.errors import NoGraphicsError
-from glview.gl.renderer import Scene
-from glview.present import xcb
-from glview.present.presenter import Choice, Presenter
+from glview.errors import NoDisplayError, NoGraphicsError
+from glview.gl.scene import Scene
+from glview.present import composer, xcb
+from glview.present.canvas import Canvas
+from glview.present.composer import Composer
+from glview.present.damage import changed
+from glview.present.presenter import Wanted
 from glview.present.segments import Segment, Segments
-from glview.present.swap import SwapPresenter
-from glview.scanout.geometry import MAX_SIDE, Rect
+from glview.scanout.geometry import Rect
 from glview.scanout.kept import Counts
-from glview.scanout.source import PixelSource, Source
-from glview.ui.window import Window
+from glview.scanout.source import DmabufSource, PixelSource, Source
 
 log = logging.getLogger(__name__)
 
-_SOFTWARE = ("llvmpipe", "softpipe", "swrast", "software")
-_EVERYTHING = Rect(0, 0, MAX_SIDE, MAX_SIDE)
 _MOST = 16  # batches under way without pacing: the socket takes them all
 
 
-def choose(window: Window, wanted: Choice, *, pacing: bool = True) -> Presenter:
-    """The presenter for a window; shared memory by itself only where it is the faster one."""
-    swap = SwapPresenter(window)
-    software = any(word in window.gl.renderer.lower() for word in _SOFTWARE)
-    if wanted == "swap" or window.platform != "x11" or (wanted == "auto" and not software):
-        return swap
-    try:
-        connection = xcb.Connection(window.x11_id)
-    except NoGraphicsError as error:
-        log.info("no X shared memory: %s", error)
-        return swap
-    log.info("pictures are put out of X shared memory")
-    return ShmPresenter(window, swap, connection, 1 if pacing else _MOST)
-
-
 class ShmPresenter:
-    """See `Presenter`. Owns `swap`, which composes, and `connection`, which puts.
+    """See `Presenter`. Owns `connection`, which puts, and what composes.
 
-    While pictures are put, GL's texture goes stale, and while GL composes,
-    the window does not hold the bare picture: `_missed` is what the texture
-    lacks of `_source`, `_unput` what the window lacks. At most `most` batches
-    of puts are under way at a time.
+    While pictures are put, the composer's copy goes stale: `_missed` is what
+    that lacks of `_source`. `_shown` is what the window holds, None where that
+    is not certain, and `_damage` what it lacks of the picture.
     """
 
-    def __init__(
-        self, window: Window, swap: SwapPresenter, connection: xcb.Connection, most: int
-    ) -> None:
-        self._window = window
-        self._swap = swap
-        self._connection: xcb.Connection | None = connection
+    def __init__(self, connection: xcb.Connection, wanted: Wanted) -> None:
+        self._connection = connection
+        self._wanted = wanted
+        self._most = 1 if wanted.pacing else _MOST
         self._segments = Segments(connection)
+        self._composer: Composer | None = None
+        self._canvas: Canvas | None = None
         self._source: PixelSource | None = None
+        self._guest = (0, 0)
         self._missed: Rect | None = None
-        self._unput: Rect | None = _EVERYTHING
-        self._most = most
+        self._damage: Rect | None = None
+        self._shown: Scene | None = None
         self._under_way: deque[ExitStack] = deque()  # each holds the source that is being put
-        self._composed = False  # the latest frame is GL's
-        self._swapped = False  # and perhaps not on the screen yet
+        self._composed = False  # the newest of what is under way
+        self._complaint = ""  # about OpenGL, said already
+        self._direct = True  # what can be put is put
 
     # -- answers -----------------------------------------------------------
 
     @property
     def fd(self) -> int | None:
-        return self._connection.fd if self._connection and self._under_way else None
+        return self._connection.fd if self._under_way else None
 
     @property
     def fence_fd(self) -> int | None:
-        return self._swap.fence_fd
+        return self._composer.fence_fd if self._composer is not None else None
 
     @property
     def under_way(self) -> int:
@@ -92,115 +77,151 @@ class ShmPresenter:
 
     @property
     def imports(self) -> Counts:
-        return self._swap.imports
+        return self._composer.imports if self._composer is not None else Counts()
 
     def poll(self) -> bool:
-        if self._connection is None or not self._under_way:
+        if not self._under_way:
             return False  # what else may have happened shows when the next batch does
         done, fault = self._connection.poll()
         self._finish(done)
         if fault:
-            log.warning("no X shared memory any more: %s", fault)
-            self._disconnect()
+            self._fail(fault)
         return bool(fault)
 
     def ready(self) -> bool:
-        return len(self._under_way) < self._most
+        return len(self._under_way) < (1 if self._composed else self._most)
 
     def _finish(self, batches: int) -> None:
         for _ in range(min(batches, len(self._under_way))):
             self._under_way.popleft().close()
 
-    def _disconnect(self) -> None:
+    def _fail(self, fault: str) -> None:
+        """The X server refused a put: memory of ours is what remains. Raises NoDisplayError."""
+        if self._composed or not self._direct:
+            raise NoDisplayError(
+                f"the X server shows no shared memory any more: {fault}", "try --present swap"
+            )
+        log.warning("the guest's memory is not put out any more: %s", fault)
+        self._direct = False
+        self._shown = None
         self._finish(len(self._under_way))
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
     # -- a frame -----------------------------------------------------------
 
     def accept(self, source: Source, damage: Rect) -> None:
-        if isinstance(source, PixelSource) and self._can_put(source):
+        whole = Rect(0, 0, source.width, source.height)
+        if isinstance(source, DmabufSource):
+            damage = damage if source.whole else whole  # else it is in the buffer's pixels
+            self._source = None
+            self._loaded().accept(source, damage.union(self._missed))
+            self._missed = None
+        else:
             self._source = source
             self._missed = damage.union(self._missed)
-            self._unput = damage.union(self._unput)
-        else:
-            self._source = None
-            self._swap.accept(source, damage.union(self._missed))
-            self._missed = None
-
-    def _can_put(self, source: PixelSource) -> bool:
-        return (
-            self._connection is not None
-            and source.format.channels == "bgrx"
-            and source.stride % 4 == 0
-            and source.memory.offset % 4 == 0
-            and source.stride // 4 <= xcb.MAX_TOTAL_WIDTH
-            and source.memory.offset + source.memory.size <= xcb.MAX_OFFSET
-            and max(source.width, source.height) <= self._window.gl.max_size  # GL's turn may come
-        )
+        size = source.width, source.height
+        self._damage = damage.union(self._damage) if size == self._guest else whole
+        self._guest = size
 
     def draw(self, scene: Scene) -> None:
-        source, connection = self._source, self._connection
-        if source is None or connection is None or not _is_plain(scene, source):
-            self._compose(scene)
+        rect = changed(self._shown, scene, self._damage, self._guest)
+        self._shown, self._damage = scene, None
+        if rect is None:
             return
-        self._composed = False
-        rect = self._unput.clip(source.width, source.height) if self._unput else None
-        self._unput = None
-        if rect is not None:
-            self._put(connection, source, rect)
+        source = self._source
+        self._under_way.append(ExitStack())
+        direct = self._direct and source is not None and _can_put(source)
+        if source is not None and direct and _is_plain(scene, source):
+            self._composed = False
+            self._put(source, rect)
+        else:
+            self._composed = True
+            self._compose(scene, rect)
 
-    def _put(self, connection: xcb.Connection, source: PixelSource, rect: Rect) -> None:
-        if self._swapped:  # GL's frame goes by another connection, and must not come later
-            self._window.settle()
-            self._swapped = False
+    def _put(self, source: PixelSource, rect: Rect) -> None:
         segment = self._segments.of(source)
-        reading = ExitStack()
-        reading.enter_context(source)
-        self._under_way.append(reading)
+        self._under_way[-1].enter_context(source)
         puts = list(_puts(source, segment, rect))
         for number, (pixels, part, at) in enumerate(puts, 1):
-            connection.put(pixels, part, at, last=number == len(puts))
+            self._connection.put(pixels, part, at, last=number == len(puts))
 
-    def _compose(self, scene: Scene) -> None:
-        self._catch_up()
-        if self._missed is not None:  # the pixels went before anybody wanted them here
-            scene = replace(scene, place=None)
-        self._unput = _EVERYTHING
-        self._composed = self._swapped = True
-        self._swap.draw(scene)
+    def _compose(self, scene: Scene, rect: Rect) -> None:
+        canvas = self._canvas
+        if canvas is None or (canvas.width, canvas.height) != (scene.width, scene.height):
+            if canvas is not None:
+                canvas.close()
+            self._canvas = canvas = Canvas(self._connection, scene.width, scene.height)
+        try:
+            self._catch_up()
+            self._loaded().compose(self._possible(scene), rect, canvas.address)
+        except NoGraphicsError as error:
+            self._compose_without_gl(error, scene, rect, canvas.address)
+        self._connection.put(canvas.pixels, rect, (rect.x, rect.y), last=True)
+
+    def _possible(self, scene: Scene) -> Scene:
+        """Without the picture, if its pixels went before anybody wanted them here."""
+        return scene if self._missed is None else scene._replace(place=None)
 
     def _catch_up(self) -> None:
         source = self._source
         if source is not None and self._missed is not None and not source.closed:
-            self._swap.accept(source, self._missed)
+            self._loaded().accept(source, self._missed)
             self._missed = None
 
+    def _loaded(self) -> Composer:
+        if self._composer is None:
+            self._composer = composer.load(self._wanted.api)
+        return self._composer
+
+    def _compose_without_gl(
+        self, error: NoGraphicsError, scene: Scene, rect: Rect, address: int
+    ) -> None:
+        """The frame, or the picture, is too large for the driver: slow, but nobody needs it."""
+        if str(error) != self._complaint:
+            self._complaint = str(error)
+            log.warning("frames are composed without OpenGL: %s", error)
+        spare, source = composer.without_gl(), self._source
+        if source is None or source.closed:
+            scene = scene._replace(place=None)
+        else:
+            spare.accept(source, Rect(0, 0, *self._guest))
+        spare.compose(scene, rect, address)
+
     def keep(self) -> None:
-        self._catch_up()
+        with suppress(NoGraphicsError):
+            self._catch_up()
         self._source = None
-        self._swap.keep()
-        if self._connection is not None:
-            self._segments.forget()
-            self._connection.flush()
+        if self._composer is not None:
+            self._composer.keep()
+        self._segments.forget()
+        self._connection.flush()
 
     def show(self) -> bool:
-        if self._composed:
-            return self._swap.show()
-        if self._connection is not None:
-            self._connection.flush()
+        self._connection.flush()
         return False
 
     def released(self) -> bool:
-        return self._swap.released()
+        return self._composer is None or self._composer.released()
 
     def damaged(self) -> None:
-        self._unput = _EVERYTHING
+        self._shown = None
 
     def close(self) -> None:
-        self._disconnect()
-        self._swap.close()
+        self._finish(len(self._under_way))
+        if self._canvas is not None:
+            self._canvas.close()
+        self._connection.close()
+        if self._composer is not None:
+            self._composer.close()
+
+
+def _can_put(source: PixelSource) -> bool:
+    return (
+        source.format.channels == "bgrx"
+        and source.stride % 4 == 0
+        and source.memory.offset % 4 == 0
+        and source.stride // 4 <= xcb.MAX_TOTAL_WIDTH
+        and source.memory.offset + source.memory.size <= xcb.MAX_OFFSET
+    )
 
 
 def _is_plain(scene: Scene, source: PixelSource) -> bool:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from glview.dbus.transport import TIMEOUT, Transport
 from glview.dbus.wire import Message
@@ -40,8 +38,7 @@ _AT_ONCE = 16
 _START_ONE = "start one with -display dbus, or wait for it with --wait"
 
 
-@dataclass(frozen=True)
-class ConsoleInfo:
+class ConsoleInfo(NamedTuple):
     """A console as it was when the VM was asked; sizes in pixels."""
 
     id: int
@@ -53,8 +50,7 @@ class ConsoleInfo:
     interfaces: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Vm:
+class Vm(NamedTuple):
     """A VM. `owner` is its unique bus name ("" peer to peer), `pid` 0 if unknown.
 
     `uuid` is empty where QEMU was given none. A VM that did not answer in time
@@ -75,11 +71,11 @@ def list_vms(transport: Transport, timeout: float = VM_TIMEOUT) -> list[Vm]:
     They are asked side by side, each with `timeout` seconds. One that vanishes
     meanwhile is left out. Raises as `Transport.call` does when the bus itself fails.
     """
-    if not transport.is_bus:
-        return _known([_describe(transport, timeout, "")])
-    owners = _queued_owners(transport)
-    if not owners:
-        return []
+    owners = _queued_owners(transport) if transport.is_bus else [""]
+    if len(owners) <= 1:
+        return _known(_describe(transport, timeout, owner) for owner in owners)
+    from concurrent.futures import ThreadPoolExecutor  # slow to load
+
     with ThreadPoolExecutor(min(len(owners), _AT_ONCE)) as pool:
         return _known(pool.map(partial(_describe, transport, timeout), owners))
 

@@ -12,8 +12,7 @@ import queue
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from glview.dbus.peer import PeerConnection
 from glview.errors import CallError, GlviewError, VmGoneError
@@ -32,8 +31,7 @@ log = logging.getLogger(__name__)
 _FOLLOWS_WITHIN = 0.3
 
 
-@dataclass(slots=True)
-class Connected:
+class Connected(NamedTuple):
     """The picture is coming: through `mailbox`, answered through `listener`."""
 
     vm: Vm
@@ -42,45 +40,38 @@ class Connected:
     listener: Listener
 
 
-@dataclass(slots=True)
-class InputReady:
+class InputReady(NamedTuple):
     """Keys and the pointer can be sent; `absolute` as the guest has it now."""
 
     calls: InputCalls
     absolute: bool
 
 
-@dataclass(slots=True)
-class PointerKind:
+class PointerKind(NamedTuple):
     """The guest's pointer became absolute or relative."""
 
     absolute: bool
 
 
-@dataclass(slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """There is no VM yet."""
 
 
-@dataclass(slots=True)
-class Gone:
+class Gone(NamedTuple):
     """The VM went away; `reason` may be empty. glview waits for it to come back."""
 
     reason: str
 
 
-@dataclass(slots=True)
-class BusLost:
+class BusLost(NamedTuple):
     """The message bus went away: the picture goes on, input and the rest do not."""
 
 
-@dataclass(slots=True)
-class Replaced:
+class Replaced(NamedTuple):
     """Another viewer took the one place that QEMU has peer to peer."""
 
 
-@dataclass(slots=True)
-class Ended:
+class Ended(NamedTuple):
     """Nothing more will come: the session is over, by `error` if there is one."""
 
     error: GlviewError | None

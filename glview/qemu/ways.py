@@ -7,13 +7,12 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from glview.dbus import address
 from glview.dbus.peer import PeerConnection
 from glview.dbus.transport import Transport
-from glview.errors import ConnectError, GlviewError, NoVmError, VmGoneError
+from glview.errors import CallError, ConnectError, GlviewError, NoVmError, VmGoneError
 from glview.qemu import discovery, qmp
 from glview.qemu.discovery import Vm
 
@@ -21,8 +20,7 @@ _ENDS_WITHIN = 0.3  # seconds
 _RETRY = 0.5  # seconds between attempts where nothing tells when to try again
 
 
-@dataclass
-class Link:
+class Link(NamedTuple):
     """A control connection to a VM. `open_input` gives the connection that input goes out on."""
 
     transport: Transport
@@ -101,20 +99,31 @@ class ByBus:
         return None
 
     def _attempt(self, wait: bool, stop: threading.Event) -> Link | None:
-        from glview.dbus.bus import BusConnection  # brings asyncio
-
         addresses = self._addresses or address.session_address()
+        if not wait:
+            return self._at_once(addresses)
+        from glview.dbus.bus import BusConnection  # takes as long to load as all else together
+
         bus = BusConnection.connect(addresses)
         try:
-            vm: Vm | None
-            if wait:
-                vm = discovery.wait_for_vm(bus, self._wanted, None, stop)
-            else:
-                vm = discovery.choose_vm(discovery.list_vms(bus), self._wanted)
+            vm = discovery.wait_for_vm(bus, self._wanted, None, stop)
             if vm is None:
                 bus.close()
                 return None
             return Link(bus, vm, lambda: PeerConnection.to_bus(addresses))
+        except BaseException:
+            bus.close()
+            raise
+
+    def _at_once(self, addresses: str) -> Link:
+        """The VM is there, or it is an error: our own connection is enough to look."""
+        try:
+            bus = PeerConnection.to_bus(addresses)
+        except (CallError, VmGoneError) as error:
+            raise ConnectError("the D-Bus bus hung up or did not answer Hello") from error
+        try:
+            vm = discovery.choose_vm(discovery.list_vms(bus), self._wanted)
+            return Link(bus, vm, lambda: bus)
         except BaseException:
             bus.close()
             raise

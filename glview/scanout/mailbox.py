@@ -12,7 +12,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from glview.scanout.geometry import Rect
 from glview.scanout.replies import Replies
@@ -20,8 +20,7 @@ from glview.scanout.source import Source
 from glview.stats.recorder import OFF, Recorder
 
 
-@dataclass(slots=True, frozen=True)
-class Cursor:
+class Cursor(NamedTuple):
     """A pointer sprite: B, G, R, A bytes, premultiplied; the hot spot in pixels."""
 
     width: int
@@ -31,8 +30,7 @@ class Cursor:
     pixels: bytes
 
 
-@dataclass(slots=True, frozen=True)
-class Pointer:
+class Pointer(NamedTuple):
     """Where the guest shows its pointer: the sprite's top left for virtio-gpu."""
 
     x: int
@@ -40,7 +38,6 @@ class Pointer:
     visible: bool
 
 
-@dataclass(slots=True)
 class Snapshot:
     """What changed since the last look.
 
@@ -50,14 +47,22 @@ class Snapshot:
     `replies` are serials of UpdateDMABUF calls that this look covers.
     """
 
-    source: Source | None = None
-    damage: Rect | None = None
-    updated: bool = False
-    disabled: bool = False
-    cursor: Cursor | None = None
-    pointer: Pointer | None = None
-    problem: str | None = None
-    replies: list[int] = field(default_factory=list)
+    def __init__(
+        self,
+        source: Source | None = None,
+        damage: Rect | None = None,
+        *,
+        updated: bool = False,
+        disabled: bool = False,
+    ) -> None:
+        self.source = source
+        self.damage = damage
+        self.updated = updated
+        self.disabled = disabled
+        self.cursor: Cursor | None = None
+        self.pointer: Pointer | None = None
+        self.problem: str | None = None
+        self.replies: list[int] = []
 
 
 class Mailbox:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from glview.gl.renderer import Image
+from glview.gl.scene import Image
 from glview.scanout.geometry import Rect
 from glview.stats import figures
 from glview.stats.recorder import Recorder

@@ -7,8 +7,7 @@ a grab, taken by the first click, and then gets movements as they come.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from glview.ui.grab import Grab
 
@@ -37,8 +36,7 @@ class PointerSink(Protocol):
         """Motion that was not sent yet shall not be sent."""
 
 
-@dataclass(frozen=True)
-class Viewport:
+class Viewport(NamedTuple):
     """Where the picture is drawn, and how large the guest's console is.
 
     `x`, `y` (top left), `width` and `height` are in framebuffer pixels of the

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from glview.gl.renderer import Image
+from glview.gl.scene import Image
 from glview.scanout.geometry import Rect
-from glview.ui import overlay
 
 
 class Notice:
@@ -42,6 +41,8 @@ class Notice:
 
 
 def _draw(text: str, size: tuple[int, int], scale: int) -> tuple[Image, Rect] | None:
+    from glview.ui import overlay  # fonts are not needed for the first frame
+
     x, y, drawn = overlay.layout(text.split("\n"), size, scale, overlay.Position.BOTTOM)
     if not drawn.pixels:
         return None

@@ -6,8 +6,9 @@ import ctypes
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 
 from glview.errors import NoDisplayError
@@ -38,7 +39,7 @@ def load_glfw(platform: Platform) -> ModuleType:
     os.environ["PYGLFW_LIBRARY_VARIANT"] = platform
     library = _bundled_library(platform)
     if library is not None:  # named outright, it is not searched for with a child process each
-        os.environ.setdefault("PYGLFW_LIBRARY", str(library))
+        os.environ.setdefault("PYGLFW_LIBRARY", library)
     try:
         import glfw
     except ImportError as error:
@@ -47,11 +48,26 @@ def load_glfw(platform: Platform) -> ModuleType:
     faults = collect_faults(glfw)
     if platform == "x11":
         _xlib().XSetIOErrorHandler(_x11_lost)
-    if not glfw.init():
+    with _without_compose_sequences():
+        started = glfw.init()
+    if not started:
         where = "WAYLAND_DISPLAY" if platform == "wayland" else "DISPLAY"
         cause = faults[-1] if faults else "no reason given"
         raise NoDisplayError(f"cannot use {where}={os.environ.get(where, '')}: {cause}")
     return glfw
+
+
+@contextmanager
+def _without_compose_sequences() -> Iterator[None]:
+    """Spare Xlib reading 5000 of them, which takes 15 ms: keys are wanted here, not text."""
+    before = os.environ.get("XCOMPOSEFILE")
+    os.environ["XCOMPOSEFILE"] = os.devnull
+    try:
+        yield
+    finally:
+        del os.environ["XCOMPOSEFILE"]
+        if before is not None:
+            os.environ["XCOMPOSEFILE"] = before
 
 
 def collect_faults(glfw: ModuleType) -> list[str]:
@@ -65,12 +81,12 @@ def collect_faults(glfw: ModuleType) -> list[str]:
     return faults
 
 
-def _bundled_library(platform: Platform) -> Path | None:
+def _bundled_library(platform: Platform) -> str | None:
     spec = importlib.util.find_spec("glfw")
     if spec is None or spec.origin is None:
         return None
-    path = Path(spec.origin).parent / platform / "libglfw.so"
-    return path if path.is_file() else None
+    path = os.path.join(os.path.dirname(spec.origin), platform, "libglfw.so")
+    return path if os.path.isfile(path) else None
 
 
 def connection_fd(glfw: ModuleType, platform: Platform) -> int:
@@ -123,11 +139,6 @@ def x11_depth(glfw: ModuleType, window: object) -> int:
     return int(attributes.depth)
 
 
-def x11_sync(glfw: ModuleType) -> None:
-    """Wait until the X server has done what was asked on GLFW's connection so far."""
-    _xlib().XSync(glfw.get_x11_display(), 0)
-
-
 def _wayland_display(glfw: ModuleType) -> int:
     display = glfw._glfw.glfwGetWaylandDisplay
     display.restype = ctypes.c_void_p
@@ -147,5 +158,4 @@ def _xlib() -> ctypes.CDLL:
     library = ctypes.CDLL("libX11.so.6")
     library.XConnectionNumber.argtypes = (ctypes.c_void_p,)
     library.XPending.argtypes = (ctypes.c_void_p,)
-    library.XSync.argtypes = (ctypes.c_void_p, ctypes.c_int)
     return library

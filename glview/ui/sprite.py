@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glview.gl.renderer import Image
+from glview.gl.scene import Image
 from glview.scanout.geometry import Rect
 from glview.scanout.mailbox import Cursor, Pointer
 

@@ -1,4 +1,4 @@
-"""The window: GLFW, its EGL context, its size, and its events as plain calls."""
+"""The window: GLFW, its size, and its events as plain calls."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import time
 from types import ModuleType
 from typing import Any, Literal, Protocol
 
-from glview.errors import NoGraphicsError
-from glview.gl.api import GL
-from glview.gl.egl import EGL
+from glview.errors import NoDisplayError
 from glview.ui import platform as window_system
 from glview.ui.frames import FrameCallbacks
 from glview.ui.keymap import Platform
 from glview.ui.sizing import SizeWishes
-
-Api = Literal["es", "core"]
 
 # Drawing waits so long for a size that was asked for.
 _HOLD_TIME = 0.05
@@ -55,7 +51,7 @@ class WindowEvents(Protocol):
 
 
 class Window:
-    """One window with a current OpenGL context, `gl`, on the EGL display `egl`.
+    """One window, without OpenGL.
 
     `size` is that of the framebuffer in pixels; `fd` is readable when there
     are events for `poll_events`. Belongs to the main thread.
@@ -67,16 +63,11 @@ class Window:
         platform: Platform,
         title: str,
         size: tuple[int, int],
-        wanted: Api | None,
         events: WindowEvents,
         *,
         visible: bool = True,
     ) -> None:
-        """Open a window with a framebuffer of `size` pixels.
-
-        `wanted` is the kind of context, None for OpenGL ES 3.0 or, failing
-        that, OpenGL 3.3 core. Raises NoGraphicsError.
-        """
+        """Open a window with a framebuffer of `size` pixels. Raises GlviewError."""
         self._visible = visible
         self.platform = platform
         self.fd = window_system.connection_fd(glfw, platform)
@@ -85,16 +76,7 @@ class Window:
         self._inside = self._moved = False
         self._position: tuple[float, float] | None = None
         self._hold_until = 0.0
-        self.alpha = platform == "x11"
-        self._handle, self.api = self._create(title, size, wanted)
-        if self.alpha and window_system.x11_depth(glfw, self._handle) == 32:
-            glfw.destroy_window(self._handle)  # a compositor would show what is behind it
-            self.alpha = False
-            self._handle, self.api = self._create(title, size, self.api)
-        glfw.make_context_current(self._handle)
-        glfw.swap_interval(0)
-        self.egl = EGL(glfw.get_egl_display())
-        self.gl = GL(self.egl.find, es=self.api == "es")
+        self._handle = self._create(title, size)
         self.size: tuple[int, int] = glfw.get_framebuffer_size(self._handle)
         self._wishes = SizeWishes(self.size, time.monotonic())
         self._iconified = self._stalled = self._hidden = False
@@ -107,38 +89,21 @@ class Window:
 
     # -- making it ---------------------------------------------------------
 
-    def _create(self, title: str, size: tuple[int, int], wanted: Api | None) -> tuple[Any, Api]:
-        glfw = self._glfw
-        faults = window_system.collect_faults(glfw)
-        kinds: tuple[Api, ...] = (wanted,) if wanted else ("es", "core")
-        for kind in kinds:
-            self._hint(kind)
-            handle = glfw.create_window(*size, title, None, None)
-            if handle:
-                return handle, kind
-        cause = faults[0] if faults else "no reason given"
-        raise NoGraphicsError(
-            f"no OpenGL ES 3.0 or OpenGL 3.3 context through EGL: {cause}",
-            "install libegl1, libgles2 and libgl1-mesa-dri, or the driver of your GPU",
-        )
+    def _create(self, title: str, size: tuple[int, int]) -> Any:  # noqa: ANN401 - GLFW's own
+        """GLFW's handle of a new window. Raises GlviewError."""
+        faults = window_system.collect_faults(self._glfw)
+        self._hint()
+        self._glfw.window_hint(self._glfw.CLIENT_API, self._glfw.NO_API)
+        handle = self._glfw.create_window(*size, title, None, None)
+        if not handle:
+            raise NoDisplayError(f"no window: {faults[0] if faults else 'no reason given'}")
+        return handle
 
-    def _hint(self, kind: Api) -> None:
+    def _hint(self) -> None:
+        """What is wanted of any window."""
         glfw = self._glfw
         glfw.default_window_hints()
         glfw.window_hint(glfw.VISIBLE, self._visible)
-        glfw.window_hint(glfw.CONTEXT_CREATION_API, glfw.EGL_CONTEXT_API)
-        if kind == "es":
-            glfw.window_hint(glfw.CLIENT_API, glfw.OPENGL_ES_API)
-            major, minor = 3, 0
-        else:
-            glfw.window_hint(glfw.CLIENT_API, glfw.OPENGL_API)
-            glfw.window_hint(glfw.OPENGL_PROFILE, glfw.OPENGL_CORE_PROFILE)
-            major, minor = 3, 3
-        glfw.window_hint(glfw.CONTEXT_VERSION_MAJOR, major)
-        glfw.window_hint(glfw.CONTEXT_VERSION_MINOR, minor)
-        glfw.window_hint(glfw.DEPTH_BITS, 0)
-        glfw.window_hint(glfw.STENCIL_BITS, 0)
-        glfw.window_hint(glfw.ALPHA_BITS, 8 if self.alpha else 0)
         glfw.window_hint(glfw.SCALE_TO_MONITOR, False)
         for name in ("X11_CLASS_NAME", "X11_INSTANCE_NAME", "WAYLAND_APP_ID"):
             if hasattr(glfw, name):
@@ -266,23 +231,14 @@ class Window:
         self._inside = inside
         self._events.on_inside(inside)
 
-    def swap(self) -> None:
-        """Show what was drawn."""
-        if self.platform == "x11":
-            # Software Mesa spins for ever on a connection that broke; Xlib notices it here.
-            window_system.has_events(self._glfw, self.platform)
-        if self._frames is not None:
-            self._frames.ask()
-        self._glfw.swap_buffers(self._handle)
-
     @property
     def x11_id(self) -> int:
         """The X server's number of the window."""
         return int(self._glfw.get_x11_window(self._handle))
 
-    def settle(self) -> None:
-        """Wait until the X server has done what was asked of it, swaps included."""
-        window_system.x11_sync(self._glfw)
+    def show(self) -> None:
+        """Show a window that was not made visible."""
+        self._glfw.show_window(self._handle)
 
     def set_title(self, title: str) -> None:
         """Name the window."""
@@ -305,7 +261,7 @@ class Window:
             self._events.on_motion(*self._position)
 
     def close(self) -> None:
-        """Destroy the window and its context."""
+        """Destroy the window, and what it is drawn with."""
         if self._frames is not None:
             self._frames.close()
         self._glfw.destroy_window(self._handle)

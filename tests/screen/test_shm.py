@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from glview.errors import NoDisplayError
 from glview.testing import FakeVm
 from tests.support.bus import Bus
 from tests.support.canvas import Canvas, Rect
@@ -113,7 +114,7 @@ def test_in_turn_with_opengl(stage: Stage, proxy: XProxy, carrier: Carrier) -> N
         for number in range(6):
             change(stage, carrier, canvas, (10 * number, 5, 40, 30))
             stage.wait_shows(canvas.picture(), f"{number} without the pointer")
-            before = proxy.counts["put"]
+            before = len(proxy.puts)
             change(stage, carrier, canvas, (11, 20 * number, 9, 50))
             stage.listener.mouse_set(30 * number, 40, 1)
             want = with_sprite(canvas.picture(), 30 * number, 40, side)
@@ -121,10 +122,15 @@ def test_in_turn_with_opengl(stage: Stage, proxy: XProxy, carrier: Carrier) -> N
             change(stage, carrier, canvas, (0, 150, 321, 20))
             want = with_sprite(canvas.picture(), 30 * number, 40, side)
             stage.wait_shows(want, f"{number} changed under the pointer")
-            assert proxy.counts["put"] <= before + 1  # the first change may come alone
+            part, ours = proxy.puts[-1]
+            assert part == (0, 150, 321, 20), "only what has changed is put"
+            theirs = [segment for _, segment in proxy.puts[before:] if segment != ours]
+            assert len(theirs) <= 1  # the first change may come alone
             stage.listener.mouse_set(0, 0, 0)
             stage.wait_shows(canvas.picture(), f"{number} without it again")
-            assert proxy.counts["put"] > before
+            part, segment = proxy.puts[-1]
+            assert part == (30 * number, 40, side, side)
+            assert segment != ours
 
 
 @each_carrier
@@ -283,7 +289,9 @@ def test_memory_and_descriptors_after_many_modes(stage: Stage, carrier: Carrier)
             if number >= 20:
                 counts.append(len(os.listdir(f"/proc/{stage.viewer.pid}/fd")))
                 assert mapped_files(stage.xvfb) <= KEPT
-    assert min(counts[-50:]) == min(counts[:50])  # an old mode's may be open a little longer
+    # An old mode's may be open a little longer; a window that was slow once to follow had
+    # its picture scaled, by an OpenGL that has some itself.
+    assert min(counts[-50:]) <= min(counts[:50]) + 4
 
 
 @each_carrier
@@ -308,7 +316,7 @@ def test_what_another_window_covered(stage: Stage, proxy: XProxy, carrier: Carri
 
 
 def test_a_put_that_fails(stage: Stage, proxy: XProxy) -> None:
-    """OpenGL goes on, with what only X has had so far."""
+    """The guest's memory is left alone; all is composed into ours, with what X alone has had."""
     with Canvas(XRGB, *SIZE) as canvas:
         Mapped().show(stage.listener, canvas)
         stage.wait_shows(canvas.picture())
@@ -316,12 +324,17 @@ def test_a_put_that_fails(stage: Stage, proxy: XProxy) -> None:
         stage.wait_shows(canvas.picture())
         proxy.spoil = True
         change(stage, Mapped(), canvas, (0, 0, 60, 60))
-        stage.wait_shows(canvas.picture(), "the same by OpenGL, without another change")
-        stage.wait_output("no X shared memory any more")
-        puts = proxy.counts["put"]
+        stage.wait_shows(canvas.picture(), "the same, without another change")
+        stage.wait_output("the guest's memory is not put out any more")
+        (_, theirs), (_, ours) = proxy.puts[0], proxy.puts[-1]
         change(stage, Mapped(), canvas, canvas.all)
         stage.wait_shows(canvas.picture())
-        assert proxy.counts["put"] == puts
+        assert proxy.puts[-1] == ((0, 0, *SIZE), ours)
+        assert ours != theirs
+        proxy.spoil = True
+        change(stage, Mapped(), canvas, canvas.all)
+        assert stage.viewer.wait() == NoDisplayError.exit_code
+        assert "--present swap" in stage.viewer.output
 
 
 def test_a_display_that_passes_no_descriptors(xvfb: Xvfb, tmp_path: Path) -> None:
@@ -336,3 +349,20 @@ def test_a_display_that_passes_no_descriptors(xvfb: Xvfb, tmp_path: Path) -> Non
         stage.wait_shows(canvas.picture())
         stage.wait_output("no X shared memory")
         assert not proxy.counts["put"]
+
+
+def test_a_picture_too_large_for_opengl(stage: Stage) -> None:
+    """With the pointer on it, which plain X could not show; and afterwards as ever."""
+    stage.listener.cursor_define(4, 4, 0, 0, bytes((0, 255, 0, 255)) * 16)
+    with Canvas(XRGB, 16500, 40) as large, Canvas(XRGB, *SIZE) as canvas:
+        Mapped().show(stage.listener, large)
+        stage.listener.mouse_set(8, 6, 1)
+        stage.wait_output("frames are composed without OpenGL")
+        want = with_sprite(large.picture(), 8, 6, 4)[:, :500]
+        place = stage.place
+        until(
+            lambda: np.array_equal(stage.xvfb.region(*place._replace(width=500)), want),
+            "the left end of the picture",
+        )
+        Mapped().show(stage.listener, canvas)
+        stage.wait_shows(with_sprite(canvas.picture(), 8, 6, 4))

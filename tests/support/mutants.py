@@ -18,7 +18,9 @@ from collections.abc import Callable
 
 from glview.app import App
 from glview.cli import main
-from glview.gl.renderer import Scene
+from glview.gl.scene import Scene
+from glview.present.drawing import Drawing
+from glview.present.glcomposer import GLComposer
 from glview.present.swap import SwapPresenter
 from glview.qemu.framing import Call
 from glview.qemu.picture import PictureCalls
@@ -72,25 +74,33 @@ class LateFence:
 
 
 def slow(*, fenced: bool = True) -> None:
-    """The presenter's copies of dma-bufs are made later, in the order of its commands."""
-    accept, draw, released = SwapPresenter.accept, SwapPresenter.draw, SwapPresenter.released
+    """The copies of dma-bufs are made later, in the order of the GPU's commands."""
+    accept, released = Drawing.accept, Drawing.released
+    draw, compose = SwapPresenter.draw, GLComposer.compose
 
-    def accept_later(presenter: SwapPresenter, source: Source, damage: Rect) -> None:
-        if isinstance(presenter._fence, LateFence):
-            presenter._fence.finish()
+    def finish(drawing: Drawing) -> None:
+        if isinstance(drawing._fence, LateFence):
+            drawing._fence.finish()
+
+    def accept_later(drawing: Drawing, source: Source, damage: Rect) -> None:
+        finish(drawing)
         if isinstance(source, DmabufSource):
-            presenter._fence = LateFence(lambda: presenter.renderer.accept(source, damage))
+            drawing._fence = LateFence(lambda: drawing.renderer.accept(source, damage))
         else:
-            accept(presenter, source, damage)
+            accept(drawing, source, damage)
 
     def draw_after_it(presenter: SwapPresenter, scene: Scene) -> None:
-        if isinstance(presenter._fence, LateFence):
-            presenter._fence.finish()
+        finish(presenter)
         draw(presenter, scene)
 
-    setattr(SwapPresenter, "accept", accept_later)  # noqa: B010
+    def compose_after_it(composer: GLComposer, scene: Scene, rect: Rect, address: int) -> None:
+        finish(composer)
+        compose(composer, scene, rect, address)
+
+    setattr(Drawing, "accept", accept_later)  # noqa: B010
+    setattr(Drawing, "released", released if fenced else lambda _: True)  # noqa: B010
     setattr(SwapPresenter, "draw", draw_after_it)  # noqa: B010
-    setattr(SwapPresenter, "released", released if fenced else lambda _: True)  # noqa: B010
+    setattr(GLComposer, "compose", compose_after_it)  # noqa: B010
 
 
 def unfenced() -> None:

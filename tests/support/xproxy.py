@@ -17,7 +17,7 @@ from tests.support.x11 import Xvfb
 from tests.support.xlib import XConnection
 
 _NAMES = {2: "detach", 3: "put", 6: "attach_fd"}  # minor opcodes of MIT-SHM 1.2
-_SEND_EVENT, _SEGMENT = 30, slice(32, 36)  # of a ShmPutImage request
+_SIZE, _SEND_EVENT, _SEGMENT = 20, 30, slice(32, 36)  # of a ShmPutImage request
 _REPLY, _GENERIC_EVENT = 1, 35
 _FOLDER = Path("/tmp/.X11-unix")
 _BEYOND = 1000  # from the server's display number to the proxy's
@@ -29,12 +29,14 @@ class XProxy:
     """A display of its own, for those who use `environment`; a context manager.
 
     `counts` has what happened to attached files: attach_fd, detach, put and
-    completion. `most` is how many puts waited for their completion at once.
+    completion. `puts` are their (x, y, width, height) in the window, and the segments
+    they came from. `most` is how many puts waited for their completion at once.
     With `lose_fds`, descriptors get lost on the way.
     """
 
     def __init__(self, xvfb: Xvfb, *, lose_fds: bool = False) -> None:
         self.counts: Counter[str] = Counter()
+        self.puts: list[tuple[tuple[int, int, int, int], bytes]] = []
         self.most = 0
         self.spoil = False
         """Set it, and the next put names a segment that does not exist."""
@@ -99,6 +101,9 @@ class XProxy:
                 self.spoil = False
                 message[_SEGMENT] = bytes(4)
             self.counts[name] += name != "put" or message[_SEND_EVENT]
+            if name == "put":
+                width, height, x, y = struct.unpack_from("=2H2h", message, _SIZE)
+                self.puts.append(((x, y, width, height), bytes(message[_SEGMENT])))
             self.most = max(self.most, self.counts["put"] - self.counts["completion"])
 
     def answer(self, message: bytearray) -> None:

@@ -19,7 +19,7 @@ BELOW = {
     "gl": {"gl", "scanout"},
     "qemu": {"qemu", "dbus", "scanout", "stats"},
     "ui": {"ui", "gl", "scanout", "stats", "qemu.input"},
-    "present": {"present", "gl", "scanout", "stats", "ui.window"},
+    "present": {"present", "gl", "scanout", "stats", "ui.window", "ui.glwindow", "ui.keymap"},
     "doctor": {"doctor", "ui", "present", "gl", "scanout", "qemu", "__version__"},
     "testing": {"testing", "dbus"},
 }

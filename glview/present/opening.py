@@ -1,0 +1,117 @@
+"""Opens a window together with the presenter that is the fastest for it.
+
+On X11 with a software renderer that is X shared memory, by a window without
+OpenGL: then Mesa is not loaded before something has to be composed. Whether
+OpenGL would be drawn by the CPU is known without it where there is no GPU to
+open; else it has to be asked.
+"""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+from types import ModuleType
+
+from glview.errors import NoGraphicsError
+from glview.present import xcb
+from glview.present.presenter import Presenter, Wanted
+from glview.present.shm import ShmPresenter
+from glview.ui.keymap import Platform
+from glview.ui.window import Window, WindowEvents
+
+log = logging.getLogger(__name__)
+
+_SOFTWARE = ("llvmpipe", "softpipe", "swrast", "software")
+# GPUs with drivers that come without a render node of the kernel's: NVIDIA's, WSL's, ARM's.
+_OTHER_GPUS = ("/dev/nvidia*", "/dev/dxg", "/dev/mali*", "/dev/kgsl-3d0")
+_TRUE = ("1", "true", "yes", "y", "on")  # as Mesa reads its environment
+
+
+def open_window(
+    glfw: ModuleType,
+    platform: Platform,
+    title: str,
+    size: tuple[int, int],
+    wanted: Wanted,
+    events: WindowEvents,
+) -> tuple[Window, Presenter]:
+    """A window whose framebuffer is of `size` pixels, and its presenter. Raises GlviewError."""
+    if platform == "x11" and wanted.present != "swap":
+        shown = None
+        if wanted.present == "auto" and not cpu_draws():
+            shown = _on_gpu(glfw, platform, title, size, wanted, events)
+        shown = shown or _by_shared_memory(glfw, platform, title, size, wanted, events)
+        if shown is not None:
+            return shown
+    return _by_swap(glfw, platform, title, size, wanted, events)
+
+
+def cpu_draws() -> bool:
+    """Whether OpenGL is drawn by the CPU for certain; False where that is to be found out."""
+    if any(glob.glob(pattern) for pattern in _OTHER_GPUS):
+        return False
+    if os.environ.get("LIBGL_ALWAYS_SOFTWARE", "").lower() in _TRUE:
+        return True
+    nodes = glob.glob("/dev/dri/renderD*")
+    return not any(os.access(node, os.R_OK | os.W_OK) for node in nodes)
+
+
+def _by_swap(
+    glfw: ModuleType,
+    platform: Platform,
+    title: str,
+    size: tuple[int, int],
+    wanted: Wanted,
+    events: WindowEvents,
+) -> tuple[Window, Presenter]:
+    from glview.present.swap import SwapPresenter
+    from glview.ui.glwindow import GLWindow
+
+    window = GLWindow(glfw, platform, title, size, wanted.api, events)
+    return window, SwapPresenter(window)
+
+
+def _on_gpu(
+    glfw: ModuleType,
+    platform: Platform,
+    title: str,
+    size: tuple[int, int],
+    wanted: Wanted,
+    events: WindowEvents,
+) -> tuple[Window, Presenter] | None:
+    """The same, None unless a GPU draws."""
+    from glview.present.swap import SwapPresenter
+    from glview.ui.glwindow import GLWindow
+
+    try:
+        window = GLWindow(glfw, platform, title, size, wanted.api, events, visible=False)
+    except NoGraphicsError as error:
+        log.info("no OpenGL: %s", error)
+        return None
+    if any(word in window.gl.renderer.lower() for word in _SOFTWARE):
+        window.close()
+        return None
+    window.show()
+    return window, SwapPresenter(window)
+
+
+def _by_shared_memory(
+    glfw: ModuleType,
+    platform: Platform,
+    title: str,
+    size: tuple[int, int],
+    wanted: Wanted,
+    events: WindowEvents,
+) -> tuple[Window, Presenter] | None:
+    """The same by X shared memory, None where the X server does not take it."""
+    window = Window(glfw, platform, title, size, events, visible=False)
+    try:
+        connection = xcb.Connection(window.x11_id)
+    except NoGraphicsError as error:
+        log.info("no X shared memory: %s", error)
+        window.close()
+        return None
+    window.show()
+    log.info("pictures are put out of X shared memory")
+    return window, ShmPresenter(connection, wanted)
