@@ -15,7 +15,7 @@
     raw.py reader.c    answers and bodies, beside a poll loop in C
     dmabuf.py    updates of dma-bufs, beside a memcpy
     pointer.py   input
-    start.py bare.py   start on a bus, beside a bare window
+    start.py bare.py   start, beside a bare window
 
 `python -m bench.block`: how long a guest's GPU stands still.
 

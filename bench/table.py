@@ -83,7 +83,6 @@ def _from_update(update: Update) -> Iterator[Figure]:
 
 
 def _from_life(life: Life) -> Iterator[Figure]:
-    yield Figure(start.START_P2P, life.viewer, [1000 * seconds for seconds in life.start])
     yield Figure(start.RSS, life.viewer, [life.rss])
     yield Figure(targets.IDLE_CPU, life.viewer, [100 * life.idle])
     yield Figure(targets.IDLE_WAKEUPS, life.viewer, [life.wakeups])

@@ -156,7 +156,7 @@ class TestTargets:
         }
         assert found["1080p map full: to screen", FLOOR] == pytest.approx(2.0)
         assert found["1080p map full: viewer CPU", SWAP] == pytest.approx(1.0)
-        assert found["start to first pixel, p2p fd", SHM] == pytest.approx(300.0)
+        assert found["RSS, 1080p map", SHM] == pytest.approx(100.0)
         assert found["idle: CPU", SHM] == pytest.approx(25.0)
 
 
