@@ -1,15 +1,16 @@
 """An OpenGL context without a window: nothing of it is ever sent to the window system.
 
-It is made of Mesa's software renderer, or of the first GPU that Mesa finds.
+It is Mesa's software renderer: what it draws, the CPU wants.
 What is drawn goes into a pbuffer, not a texture, because Mesa turns only such
 framebuffers upside down in memory: so a picture is copied there row by row as
 it is, by memcpy, and read again in the order of the screen's rows.
-(EGL_MESA_platform_surfaceless; EGL 1.5, 3.5.2 pbuffers)
+(EGL_EXT_platform_device; EGL_MESA_device_software; EGL 1.5, 3.5.2 pbuffers)
 """
 
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 from glview.errors import NoGraphicsError
 from glview.gl import api
@@ -17,7 +18,9 @@ from glview.gl.api import GL, Api
 from glview.gl.egl import EGL, EXTENSIONS, HEIGHT, NONE, WIDTH, library
 from glview.scanout.geometry import Rect
 
-_PLATFORM_SURFACELESS = 0x31DD
+_PLATFORM_DEVICE = 0x313F
+_MOST_DEVICES = 64
+_P, _U = ctypes.c_void_p, ctypes.c_uint
 _MAJOR, _MINOR = 0x3098, 0x30FB
 _SURFACE_TYPE, _PBUFFER = 0x3033, 1
 _RENDERABLE = 0x3040
@@ -55,16 +58,31 @@ class Offscreen:
             raise
 
     def _open_display(self) -> int:
-        known = (self._lib.eglQueryString(None, EXTENSIONS) or b"").split()
-        if b"EGL_MESA_platform_surfaceless" not in known:
-            raise NoGraphicsError("libEGL draws into windows only", "install libegl-mesa0")
-        address = self._lib.eglGetProcAddress(b"eglGetPlatformDisplayEXT")
-        pointer = ctypes.c_void_p
-        get = ctypes.CFUNCTYPE(pointer, ctypes.c_uint, pointer, pointer)(address)
-        display = get(_PLATFORM_SURFACELESS, None, None)
+        display = self._call("eglGetPlatformDisplayEXT", _P, _U, _P, _P)(
+            _PLATFORM_DEVICE, self._software_device(), None
+        )
         if not display or not self._lib.eglInitialize(display, None, None):
-            raise NoGraphicsError("EGL has no driver", "install libgl1-mesa-dri")
+            raise NoGraphicsError("EGL has no software renderer", "install libgl1-mesa-dri")
         return int(display)
+
+    def _software_device(self) -> int:
+        """Not the surfaceless platform: that takes any DRM device first, even one without a GPU."""
+        known = (self._lib.eglQueryString(None, EXTENSIONS) or b"").split()
+        if b"EGL_EXT_platform_device" in known and b"EGL_EXT_device_enumeration" in known:
+            describe = self._call("eglQueryDeviceStringEXT", ctypes.c_char_p, _P, ctypes.c_int)
+            devices, count = (_P * _MOST_DEVICES)(), ctypes.c_int()
+            ask = self._call("eglQueryDevicesEXT", _U, ctypes.c_int, _P, _P)
+            ask(_MOST_DEVICES, devices, ctypes.byref(count))
+            for device in devices[: count.value]:
+                if device and b"EGL_MESA_device_software" in (describe(device, EXTENSIONS) or b""):
+                    return int(device)
+        raise NoGraphicsError("EGL has no software renderer", "install libegl-mesa0")
+
+    def _call(self, name: str, *signature: Any) -> Any:  # noqa: ANN401 - a C function
+        address = self._lib.eglGetProcAddress(name.encode())
+        if not address:
+            raise NoGraphicsError(f"EGL lacks {name}")
+        return ctypes.CFUNCTYPE(*signature)(address)
 
     def _make_context(self, kinds: tuple[Api, ...]) -> Api:
         for kind in kinds:
