@@ -72,7 +72,7 @@ def test_figures(xvfb: Xvfb, tmp_path: Path, carrier: Carrier, name: str, presen
     assert any(line.to_reply for line in found)
     assert any(line.to_swap for line in found)
     told = any(line.to_screen for line in found)
-    assert told == (present == "shm" and name != "dma-buf"), "the X server says it of puts"
+    assert told == (present == "shm"), "the X server says it of puts"
 
 
 def test_what_a_stopped_x_server_misses_is_dropped(own_xvfb: Xvfb, tmp_path: Path) -> None:
