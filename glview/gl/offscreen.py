@@ -52,7 +52,7 @@ class Offscreen:
             kind = self._make_context((wanted,) if wanted else ("es", "core"))
             self.egl = EGL(self._display)
             self.gl = GL(self.egl.find, es=kind == "es")
-            self._read_top_first()
+            self._top_first = self._choose_top_first()
         except BaseException:
             self.close()
             raise
@@ -112,12 +112,11 @@ class Offscreen:
         )
         return config.value if found.value else None
 
-    def _read_top_first(self) -> None:
-        """Have pixels read from the top row down, as the screen has them."""
+    def _choose_top_first(self) -> int:
+        """What has pixels read from the top row down, as the screen has them."""
         for extension, name in _TOP_FIRST.items():
             if extension in self.gl.extensions:
-                self.gl.PixelStorei(name, 1)
-                return
+                return name
         raise NoGraphicsError("this OpenGL driver reads pixels from the bottom up only")
 
     def resize(self, width: int, height: int) -> None:
@@ -139,10 +138,13 @@ class Offscreen:
         `stride` are the bytes from row to row there, a multiple of 4. Waits for the GPU.
         """
         gl = self.gl
-        gl.PixelStorei(api.PACK_ROW_LENGTH, stride // 4)
         bottom = self._size[1] - rect.y - rect.height
         size = rect.width, rect.height
+        gl.PixelStorei(api.PACK_ROW_LENGTH, stride // 4)
+        gl.PixelStorei(self._top_first, 1)
         gl.ReadPixels(rect.x, bottom, *size, api.BGRA, api.UNSIGNED_BYTE, address)
+        gl.PixelStorei(self._top_first, 0)  # others read too
+        gl.PixelStorei(api.PACK_ROW_LENGTH, 0)
 
     def close(self) -> None:
         """Delete everything. A second call does nothing."""

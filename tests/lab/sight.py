@@ -64,6 +64,6 @@ class Sight:
 
     def check_zero_copy(self, width: int, height: int) -> None:
         """Fail if anything was uploaded so far, or no dma-buf of that size is there."""
-        assert self.counter.calls() == {}
+        assert (calls := self.counter.calls()) == {}, calls
         held = dmabufs(self.viewer)
         assert any(buffer.size >= 4 * width * height for buffer in held), held
