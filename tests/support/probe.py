@@ -22,6 +22,8 @@ from tests.support.x11 import Xvfb
 Version = tuple[int, ...]
 
 QEMU = "qemu-system-x86_64"
+EXTERNAL_GPU = Path("/usr/lib/qemu/vhost-user-gpu")
+"""In Debian's qemu-system-gui, of which scripts/vm/layer takes nothing else."""
 
 
 @functools.cache
@@ -66,6 +68,11 @@ def exports_dmabuf() -> bool:
     """Whether QEMU can run with gl=on and hand out real dma-bufs."""
     render_nodes = list(Path("/dev/dri").glob("renderD*"))
     return bool(render_nodes) and Path("/dev/udmabuf").exists()
+
+
+def exports_from_outside() -> bool:
+    """Whether that can be done by QEMU's GPU in a process of its own."""
+    return exports_dmabuf() and EXTERNAL_GPU.exists()
 
 
 def qemu_at_least(*least: int) -> Callable[[], bool]:

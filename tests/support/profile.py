@@ -30,6 +30,8 @@ CAPABILITIES: dict[str, Callable[[], bool]] = {
     "dmabuf-import-surfaceless": probe.imports_memfd("surfaceless"),
     # QEMU runs with gl=on and exports real dma-bufs.
     "dmabuf-export": probe.exports_dmabuf,
+    # There it can do so for QEMU's GPU in a process of its own.
+    "vhost-user-gpu": probe.exports_from_outside,
     # QEMU offers org.qemu.Display1.Listener.Unix.Map, ScanoutDMABUF2, MultiTouch.
     "listener-map": probe.qemu_at_least(9, 2),
     "scanout-dmabuf2": probe.qemu_at_least(10, 1),
@@ -72,13 +74,14 @@ class Profile:
 
 
 # Only the lab has a render node (scripts/lab), and so runs QEMU with gl=on.
+_GPU = "dmabuf-export", "vhost-user-gpu"
 _LACKING = {
     "debian12": {
-        *("dmabuf-import", "dmabuf-import-surfaceless", "dmabuf-export", "listener-map"),
+        *("dmabuf-import", "dmabuf-import-surfaceless", *_GPU, "listener-map"),
         *("scanout-dmabuf2", "multitouch", "several-listeners"),
     },
-    "debian13": {"dmabuf-import", "dmabuf-export", "scanout-dmabuf2", "listener-release"},
-    "debian13-backports": {"dmabuf-export"},
+    "debian13": {"dmabuf-import", *_GPU, "scanout-dmabuf2", "listener-release"},
+    "debian13-backports": {*_GPU},
     "lab": set(),
 }
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.lab.sight import dmabufs, gl_display
 from tests.support.glcount import GlCount
 from tests.support.kms import boot
-from tests.support.kms.gpu import GPUS
+from tests.support.kms.gpu import EXTERNAL_GPUS, GPUS, ExternalGpu, Gpu
 from tests.support.kms.picture import frame, number, write_png
 from tests.support.process import Child
 from tests.support.qemu import P2P, Qemu
@@ -33,15 +33,14 @@ class Run:
     """The guest, glview and the X server that it is on; `stack` ends them."""
 
     def __init__(self, args: argparse.Namespace, folder: Path, stack: ExitStack) -> None:
-        gpu, self.flips = GPUS[args.gpu], args.flips
-        self.late = gpu.helper is not None
+        gpu: Gpu = (GPUS | EXTERNAL_GPUS)[args.gpu]
+        self.flips, self.late = args.flips, isinstance(gpu, ExternalGpu)
         self.folder, self.stack = folder, stack
         self.children: list[Child] = []
         self.serial = folder / "serial"
         self.counter = GlCount(folder)
-        helper = gpu.start_helper(folder)
-        if helper:
-            self.children.append(stack.enter_context(helper))
+        if isinstance(gpu, ExternalGpu):
+            self.children.append(stack.enter_context(gpu.start_helper(folder)))
         rest = int(REST * PATIENCE) if self.late else 0
         self.qemu = Qemu(
             folder,
@@ -143,7 +142,7 @@ def say(what: str, *words: object) -> None:
 def options() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.support.kms", description=__doc__)
-    parser.add_argument("gpu", choices=GPUS)
+    parser.add_argument("gpu", choices=[*GPUS, *EXTERNAL_GPUS])
     parser.add_argument("--gl", action="store_true", help="QEMU with gl=on")
     parser.add_argument("--flips", type=int, default=600)
     parser.add_argument("--size", type=int, nargs=2, default=(640, 480), metavar="N")
