@@ -1,4 +1,4 @@
-"""The GPU in a process of its own, with virgl: QEMU passes its dma-bufs on, glview imports them."""
+"""The GPU in a process of its own: QEMU passes its dma-bufs on, glview imports them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.support.glcount import GlCount
 from tests.support.kms.gpu import EXTERNAL_GPUS
 from tests.support.profile import requires
 from tests.support.screen import pattern
+from tests.support.vgpu import Resource
 from tests.support.vgpu.sight import StartGpu
 from tests.support.viewer import Viewer
 from tests.support.x11 import Xvfb
@@ -19,8 +20,9 @@ from tests.support.x11 import Xvfb
 pytestmark = [pytest.mark.lab, requires("vhost-user-gpu")]
 
 
-@pytest.fixture
+@pytest.fixture(params=EXTERNAL_GPUS)
 def sight(
+    request: pytest.FixtureRequest,
     start_gpu: StartGpu,
     start_viewer: Callable[..., Viewer],
     xvfb: Xvfb,
@@ -29,7 +31,7 @@ def sight(
 ) -> Iterator[Sight]:
     """The device, and a viewer that comes when it is set up: QEMU bears none before."""
     counter.restart()
-    kind = EXTERNAL_GPUS["vhost-user-gpu-virgl"]
+    kind = EXTERNAL_GPUS[request.param]
     with kind.start_helper(tmp_path):
         options = kind.connection(tmp_path)
         vm = start_gpu(device=kind.device, display=gl_display(), options=options)
@@ -38,13 +40,14 @@ def sight(
 
 
 def test_page_flips(sight: Sight) -> None:
-    """A buffer of each kind in turn, twice: each is imported once, and changes are seen."""
+    """Three buffers in turn, twice: each is imported once, and changes are seen."""
     gpu = sight.vm.gpu
-    resources = [
-        gpu.resource_2d(640, 480),
-        gpu.resource_3d(640, 480),
-        gpu.resource_3d(640, 480, y_0_top=True),
-    ]
+    resources: list[Resource] = [gpu.resource_2d(640, 480)]
+    for y_0_top in (False, True):
+        if gpu.virgl:
+            resources.append(gpu.resource_3d(640, 480, y_0_top=y_0_top))
+        else:
+            resources.append(gpu.resource_2d(640, 480))
     imports = 0
     for seed in range(6):
         want = pattern(640, 480, seed)
