@@ -47,7 +47,12 @@ class ExternalGpu(Gpu):
         """Start its process, which serves QEMU at a socket in the folder."""
         argv = [str(EXTERNAL_GPU), "--socket-path", str(_socket(folder)), *self.arguments]
         child = Child(argv, folder / "helper.log")
-        until(_socket(folder).exists, "vhost-user-gpu's socket")
+
+        def listens() -> bool:
+            child.check_alive()
+            return _socket(folder).exists()
+
+        until(listens, "vhost-user-gpu's socket")
         return child
 
 
