@@ -198,6 +198,20 @@ def test_reading_back_that_is_wrong(start: StartStage, canvas: Canvas) -> None:
         assert "copied by the CPU" not in stage.viewer.output
 
 
+@pytest.mark.parametrize("present", ["swap", "shm"])
+def test_an_honest_driver(xvfb: Xvfb, tmp_path: Path, canvas: Canvas, present: str) -> None:
+    """Is found to be one for each format, also between frames that are composed."""
+    with (
+        Stage(tmp_path, xvfb, "--present", present, "-vv") as stage,
+        Canvas(LAYOUTS["x8b8g8r8"], WIDTH - 1, HEIGHT) as other,
+    ):
+        for picture in (canvas, other):
+            Dmabuf().show(stage.listener, picture)
+            stage.wait_shows(picture.picture())
+        tried = re.findall(r"import self-test, (\w+) in a \w+: (\w+)", stage.viewer.output)
+        assert [result for _, result in tried] == ["exact", "exact"]
+
+
 def test_larger_than_a_texture(start: StartStage, canvas: Canvas) -> None:
     """Said with what it is that is too large; a part of it is copied by the CPU."""
     with start("es") as stage, Canvas(LAYOUTS["x8r8g8b8"], 16385, HEIGHT) as wide:
