@@ -11,7 +11,6 @@ import logging
 import os
 import time
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from glview.scanout.memory import Memory
@@ -33,7 +32,6 @@ class Closable(Protocol):
 T = TypeVar("T", bound=Closable)
 
 
-@dataclass
 class Counts:
     """What became of the buffers that one guest announced.
 
@@ -41,9 +39,8 @@ class Counts:
     before, and `evictions` were let go of for being too many or too old.
     """
 
-    imports: int = 0
-    hits: int = 0
-    evictions: int = 0
+    def __init__(self) -> None:
+        self.imports = self.hits = self.evictions = 0
 
     @property
     def triple(self) -> tuple[int, int, int]:
@@ -54,11 +51,11 @@ class Counts:
         return f"{self.imports} imports, {self.hits} hits, {self.evictions} evictions"
 
 
-@dataclass
 class _Entry(Generic[T]):
-    value: T
-    size: int  # bytes
-    used: float = 0.0  # monotonic seconds
+    def __init__(self, value: T, size: int) -> None:
+        self.value = value
+        self.size = size  # bytes
+        self.used = 0.0  # monotonic seconds
 
 
 class Kept(Generic[T]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from glview.stats.recorder import Recorder, Update
 
@@ -16,8 +16,7 @@ COLUMNS = 26
 """Width of the HUD in letters."""
 
 
-@dataclass(frozen=True)
-class Spread:
+class Spread(NamedTuple):
     """Median and 99th percentile of some times, in milliseconds; None where there were none."""
 
     p50: float | None = None
@@ -33,8 +32,7 @@ class Spread:
         return cls(*(ordered[rank] * 1000 for rank in ranks))
 
 
-@dataclass(frozen=True)
-class Figures:
+class Figures(NamedTuple):
     """What `Meter.read` found; rates are per second, totals since recording began."""
 
     updates: float

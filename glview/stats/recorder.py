@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 KEPT = 2048
 """Updates that are remembered."""
@@ -21,25 +20,28 @@ BYTES, MAP, DMABUF, COPIED = "bytes", "map", "dma-buf", "dma-buf by CPU"
 """How updates come."""
 
 
-@dataclass(slots=True, eq=False)
 class Frame:
     """What the main thread did with the updates `first` to `last`, none where `last` < `first`.
 
     `shown` stays 0.0 where the window system does not tell.
     """
 
-    number: int
-    first: int
-    last: int
-    begun: float  # to upload, or to have the GPU copy
-    accepted: float  # that was over, as far as the CPU is concerned
-    drawing: float
-    drawn: float
-    swapped: float = 0.0
-    shown: float = 0.0
+    def __init__(
+        self,
+        number: int,
+        span: tuple[int, int],
+        read: tuple[float, float],
+        drawing: float,
+        drawn: float,
+    ) -> None:
+        self.number = number
+        self.first, self.last = span
+        self.begun, self.accepted = read  # the upload, or having the GPU copy
+        self.drawing = drawing
+        self.drawn = drawn
+        self.swapped = self.shown = 0.0
 
 
-@dataclass(slots=True, eq=False)
 class Update:
     """One message that says that pixels have changed. Times are 0.0 until they come.
 
@@ -47,15 +49,18 @@ class Update:
     listener thread was through with the message.
     """
 
-    number: int
-    transport: str
-    serial: int  # of the call, 0 where it wants no answer
-    arrived: float  # its header
-    received: float  # all of it
-    noted: float = 0.0  # it is in the mailbox
-    replied: float = 0.0
-    looked: float = 0.0  # the main thread has taken it out
-    frame: Frame | None = None
+    def __init__(
+        self, number: int, transport: str, serial: int, arrived: float, received: float
+    ) -> None:
+        self.number = number
+        self.transport = transport
+        self.serial = serial  # of the call, 0 where it wants no answer
+        self.arrived = arrived  # its header
+        self.received = received  # all of it
+        self.noted = 0.0  # it is in the mailbox
+        self.replied = 0.0
+        self.looked = 0.0  # the main thread has taken it out
+        self.frame: Frame | None = None
 
 
 class Recorder:
@@ -166,7 +171,7 @@ class Recorder:
         self._drawings += 1
         read = self._reading or (drawing, drawing)
         span = self._drawn + 1, self._accepted
-        self._frame = Frame(self._drawings, *span, *read, drawing, time.monotonic())
+        self._frame = Frame(self._drawings, span, read, drawing, time.monotonic())
         self._lost += max(0, self._accepted - self._drawn - 1)
         self._drawn, self._reading = self._accepted, None
 

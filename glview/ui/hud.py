@@ -8,7 +8,6 @@ from glview.gl.scene import Image
 from glview.scanout.geometry import Rect
 from glview.stats import figures
 from glview.stats.recorder import Recorder
-from glview.ui import overlay
 from glview.ui.grab import ALT, CTRL, SHIFT
 from glview.ui.keyboard import RELEASE
 from glview.ui.keymap import Platform, qnum
@@ -88,6 +87,8 @@ class Hud:
 
 
 def _draw(text: str, size: tuple[int, int], scale: int) -> tuple[Image, Rect] | None:
+    from glview.ui import overlay  # fonts are not needed for the first frame
+
     margin = _MARGIN * scale
     drawn = overlay.render_box(text, size[0] - 2 * margin, size[1] - 2 * margin, scale)
     if not drawn.pixels:

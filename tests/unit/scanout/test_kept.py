@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from glview.scanout import kept
-from glview.scanout.kept import Counts, Maps
+from glview.scanout.kept import Maps
 from glview.scanout.memory import Memory, mapping
 
 SIZE = 8192
@@ -52,7 +52,7 @@ def test_known_again(maps: Maps, files: list[int]) -> None:
         assert shown(maps, files[1]) is first
     assert len(os.listdir("/proc/self/fd")) == fds
     assert first.view[5000] == 1
-    assert maps.counts == Counts(imports=1, hits=10)
+    assert maps.counts.triple == (1, 10, 0)
     assert str(maps.counts) == "1 imports, 10 hits, 0 evictions"
     for _ in range(11):
         first.close()
@@ -127,11 +127,11 @@ def test_not_too_many(maps: Maps, files: list[int]) -> None:
     """The least recently used goes first."""
     for fd in [*files[:8], files[0], files[8]]:
         shown(maps, fd).close()
-    assert maps.counts == Counts(imports=9, hits=1, evictions=1)
+    assert maps.counts.triple == (9, 1, 1)
     shown(maps, files[0]).close()
-    assert maps.counts == Counts(imports=9, hits=2, evictions=1)
+    assert maps.counts.triple == (9, 2, 1)
     shown(maps, files[1]).close()
-    assert maps.counts == Counts(imports=10, hits=2, evictions=2)
+    assert maps.counts.triple == (10, 2, 2)
 
 
 def test_not_too_large(maps: Maps, files: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,10 +139,10 @@ def test_not_too_large(maps: Maps, files: list[int], monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(kept, "MOST_BYTES", SIZE * 5 // 2)
     for fd in files[:3]:
         shown(maps, fd).close()
-    assert maps.counts == Counts(imports=3, evictions=1)
+    assert maps.counts.triple == (3, 0, 1)
     monkeypatch.setattr(kept, "MOST_BYTES", 10)
     memory = shown(maps, files[3])
-    assert maps.counts == Counts(imports=4, evictions=3)
+    assert maps.counts.triple == (4, 0, 3)
     memory.close()
     assert memory.view[5000] == 3
 
@@ -152,12 +152,12 @@ def test_not_too_old(maps: Maps, files: list[int], monkeypatch: pytest.MonkeyPat
     for fd in files[:3]:
         shown(maps, fd).close()
     maps.tidy()
-    assert maps.counts == Counts(imports=3)
+    assert maps.counts.triple == (3, 0, 0)
     monkeypatch.setattr(kept, "MOST_SECONDS", -1.0)
     maps.tidy()
-    assert maps.counts == Counts(imports=3, evictions=2)
+    assert maps.counts.triple == (3, 0, 2)
     shown(maps, files[2]).close()
-    assert maps.counts == Counts(imports=3, hits=1, evictions=2)
+    assert maps.counts.triple == (3, 1, 2)
 
 
 def test_what_cannot_be_mapped(maps: Maps, files: list[int]) -> None:
@@ -167,4 +167,4 @@ def test_what_cannot_be_mapped(maps: Maps, files: list[int]) -> None:
         maps.memory(fd, 0, SIZE)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
-    assert maps.counts == Counts()
+    assert maps.counts.triple == (0, 0, 0)
