@@ -2,8 +2,8 @@
 
 `python -m tests.support.mutants NAME ARGS...` is `python -m glview ARGS...` with NAME:
 
-- early: the guest is let go on before its buffer is read
-- slow: no mistake, but a GPU that reads the buffer 3 ms after it was told to
+- early: the guest is let go on before its buffer is read, by a GPU like the next one
+- slow: no mistake, but a GPU that reads the buffer 5 ms after it was told to
 - unfenced: that GPU, and the guest is let go on when it was told, not when it is through
 - counted: no mistake, but at its end it says which of QEMU's calls came, and how often
 """
@@ -28,7 +28,7 @@ from glview.scanout.geometry import Rect
 from glview.scanout.source import DmabufSource, Source
 from glview.view import View
 
-GPU_SECONDS = 0.003
+GPU_SECONDS = 0.005
 
 
 def early() -> None:
@@ -47,6 +47,7 @@ def early() -> None:
 
     setattr(App, "__init__", remember)  # noqa: B010 - mypy knows better than to allow it
     setattr(View, "read", answer_and_read)  # noqa: B010
+    slow()
 
 
 class LateFence:
