@@ -69,6 +69,7 @@ class App:
         self._link: events.Connected | None = None
         self._asked: list[int] = []  # calls that wait for the guest's buffer to be read
         self._covered: list[int] = []  # those that the reading under way is for
+        self._reading = False  # it was not over yet when that was looked at last
         self._done = False
         self._rung = True  # something may have come from another thread
         self._look = True  # or from the window system
@@ -152,7 +153,7 @@ class App:
             self._printer.tick(now)
         view.controls.flush()
         self._serve_guest()
-        if view.wants_draw:
+        if view.wants_draw and not self._reading:  # whether what was read counts is not known
             view.draw()
             if view.show():
                 self._rung = self._look = True
@@ -165,12 +166,14 @@ class App:
         window = self._view.window
         if window is not None and window.has_events:
             return  # nothing will become readable for those
+        if self._reading and self._view.released():
+            return  # just now, which nothing will tell of again
         now = time.monotonic()
         times = self._view.deadlines()
         times.append(self._printer.deadline if self._printer is not None else None)
         if self._view.controls.has_motion:
             times.append(now + _RETRY_MOTION)
-        if not self._view.released() and self._view.fds()[2] is None:
+        if self._reading and self._view.fds()[2] is None:
             times.append(now + _FENCE_POLL)
         deadline = min((t for t in times if t is not None), default=None)
         readable = self._wait(deadline)
@@ -215,13 +218,15 @@ class App:
     def _serve_guest(self) -> None:
         """Read the dma-buf that has changed, while QEMU waits for that; then let it go on."""
         view = self._view
-        if not view.released():
+        self._reading = not view.released()
+        if self._reading:
             return
         self._let_go()
         if view.unread and (self._still_asked() or view.rested):
             self._covered, self._asked = self._asked, []
             view.read()
-            if view.released():
+            self._reading = not view.released()
+            if not self._reading:
                 self._let_go()
         elif self._asked:  # nothing of it will be shown
             self._covered, self._asked = self._asked, []

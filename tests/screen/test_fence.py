@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from glview.scanout.replies import REPLY_WITHIN
 from tests.support.canvas import Canvas
 from tests.support.carriers import Dmabuf
 from tests.support.glcount import GlCount
@@ -42,3 +43,21 @@ def test_which_fence(xvfb: Xvfb, tmp_path: Path, gl: str) -> None:
         ran, idle = idle, ran
     assert made[ran] > UPDATES / 2  # on a busy machine the time of some is up unread
     assert made[idle] == 0
+
+
+@requires("dmabuf-import")
+@pytest.mark.parametrize("present", ["swap", "shm"])
+def test_a_fence_that_passes_between_two_looks(xvfb: Xvfb, tmp_path: Path, present: str) -> None:
+    """Is noticed: the guest goes on at once, and what was read is shown."""
+    with (
+        Stage(tmp_path, xvfb, "--present", present, mutant="sly") as stage,
+        Canvas(LAYOUTS["x8r8g8b8"], 320, 200) as canvas,
+    ):
+        Dmabuf().show(stage.listener, canvas)
+        stage.wait_shows(canvas.picture())
+        times = []
+        for _ in range(5):
+            canvas.scribble(*canvas.all)
+            times.append(stage.listener.update_dmabuf(*canvas.all).seconds)
+            stage.wait_shows(canvas.picture())
+        assert min(times) < REPLY_WITHIN / 2, "the time is not up first"

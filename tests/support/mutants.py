@@ -5,6 +5,7 @@
 - early: the guest is let go on before its buffer is read, by a GPU like the next one
 - slow: no mistake, but a GPU that reads the buffer 5 ms after it was told to
 - unfenced: that GPU, and the guest is let go on when it was told, not when it is through
+- sly: no mistake, but fences that pass just after they were asked for the second time
 - counted: no mistake, but at its end it says which of QEMU's calls came, and how often
 """
 
@@ -18,6 +19,8 @@ from collections.abc import Callable
 
 from glview.app import App
 from glview.cli import main
+from glview.gl import fence
+from glview.gl.api import GL
 from glview.gl.scene import Scene
 from glview.present.drawing import Drawing
 from glview.present.glcomposer import GLComposer
@@ -109,6 +112,28 @@ def unfenced() -> None:
     slow(fenced=False)
 
 
+class SlyFence:
+    """Passes at the third look."""
+
+    fd: int | None = None
+
+    def __init__(self, gl: GL) -> None:
+        gl.Finish()
+        self._looks = 0
+
+    def passed(self, _wait: float = 0.0) -> bool:
+        self._looks += 1
+        return self._looks > 2
+
+    def close(self) -> None:
+        pass
+
+
+def sly() -> None:
+    """As any fence may be, now and then."""
+    setattr(fence, "insert", lambda gl, _egl: SlyFence(gl))  # noqa: B010
+
+
 def counted() -> None:
     """Counts the calls of QEMU that carry the picture."""
     counts: Counter[str] = Counter()
@@ -125,7 +150,7 @@ def counted() -> None:
     atexit.register(tell)
 
 
-MUTANTS = {"early": early, "slow": slow, "unfenced": unfenced, "counted": counted}
+MUTANTS = {"early": early, "slow": slow, "unfenced": unfenced, "sly": sly, "counted": counted}
 
 if __name__ == "__main__":
     MUTANTS[sys.argv.pop(1)]()
