@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,7 +102,12 @@ def check_connection(glfw: ModuleType, platform: Platform) -> None:
 
     An X server that goes ends the process by itself, see `load_glfw`.
     """
-    if platform == "wayland" and _wayland().wl_display_get_error(_wayland_display(glfw)):
+    if platform != "wayland":
+        return
+    # libwayland notes no error where it was writing that failed: then the hang-up is what tells.
+    connection = select.poll()
+    connection.register(connection_fd(glfw, platform), 0)
+    if _wayland().wl_display_get_error(_wayland_display(glfw)) or connection.poll(0):
         raise NoDisplayError("the Wayland compositor has gone")
 
 
