@@ -206,6 +206,7 @@ class App:
             news = self._link.mailbox.take()
             self._asked = [serial for serial in news.replies if serial not in self._covered]
             self._view.take(news)
+            self._link.mailbox.shortcut = self._view.shortcut
 
     def _tell_of_cut(self) -> None:
         if self._cut and not self._said_cut:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from glview.errors import NoGraphicsError
 from glview.gl.scene import Scene
@@ -14,7 +14,7 @@ from glview.present import opening
 from glview.present.measured import MeasuredPresenter
 from glview.present.presenter import Presenter, Wanted
 from glview.scanout.geometry import Rect, fit
-from glview.scanout.mailbox import Snapshot
+from glview.scanout.mailbox import Shortcut, Snapshot
 from glview.scanout.screen import REST, SHOW_AFTER, Screen
 from glview.scanout.source import DmabufSource, Source
 from glview.stats.recorder import Recorder
@@ -24,9 +24,6 @@ from glview.ui.keymap import Platform
 from glview.ui.notice import Notice
 from glview.ui.sprite import Sprite
 from glview.ui.window import Window
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 
@@ -218,6 +215,11 @@ class View:
             return window.fd if window else None, None, None
         return window.fd if window else None, presenter.fd, presenter.fence_fd
 
+    @property
+    def shortcut(self) -> Shortcut | None:
+        """See `Presenter`."""
+        return self._presenter.shortcut if self._presenter is not None else None
+
     # -- the guest's buffer ------------------------------------------------
 
     @property
@@ -400,8 +402,8 @@ class View:
     def close(self) -> None:
         """Lift what is pressed, delete everything."""
         self.controls.release_all()
-        self._screen.forget()
         if self._presenter is not None:
-            self._presenter.close()
+            self._presenter.close()  # that nobody reads the sources, which go now
+        self._screen.forget()
         if self.window is not None:
             self.window.close()

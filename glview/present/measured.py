@@ -9,6 +9,7 @@ from glview.gl.scene import Scene
 from glview.present.presenter import Presenter
 from glview.scanout.geometry import Rect
 from glview.scanout.kept import Counts
+from glview.scanout.mailbox import Shortcut
 from glview.scanout.source import DmabufSource, PixelSource, Source
 from glview.stats.recorder import Frame, Recorder
 from glview.ui.window import Window
@@ -35,6 +36,10 @@ class MeasuredPresenter:
     @property
     def under_way(self) -> int:
         return self._inner.under_way
+
+    @property
+    def shortcut(self) -> Shortcut | None:
+        return None if self._recorder.on else self._inner.shortcut
 
     @property
     def imports(self) -> Counts:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 from glview.gl.scene import Scene
 from glview.scanout.geometry import Rect
 from glview.scanout.kept import Counts
+from glview.scanout.mailbox import Shortcut
 from glview.scanout.source import Source
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class Presenter(Protocol):
     @property
     def under_way(self) -> int:
         """How many of the frames shown are not on the screen yet, as far as that is told."""
+
+    @property
+    def shortcut(self) -> Shortcut | None:
+        """A shorter way for updates, if there is one."""
 
     @property
     def imports(self) -> Counts:

@@ -15,9 +15,7 @@ Without pacing it is a few batches, unless they are composed.
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 
 from glview.errors import NoDisplayError, NoGraphicsError
 from glview.gl.scene import Scene
@@ -25,10 +23,12 @@ from glview.present import composer, xcb
 from glview.present.canvas import Canvas
 from glview.present.composer import Composer
 from glview.present.damage import changed
+from glview.present.lane import Lane
 from glview.present.presenter import Wanted
-from glview.present.segments import Segment, Segments
+from glview.present.segments import Segments
 from glview.scanout.geometry import Rect
 from glview.scanout.kept import Counts
+from glview.scanout.mailbox import Shortcut
 from glview.scanout.source import DmabufSource, PixelSource, Source
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ class ShmPresenter:
         self._connection = connection
         self._wanted = wanted
         self._most = 1 if wanted.pacing else _MOST
+        self._lane = Lane(connection, self._most)
         self._segments = Segments(connection)
         self._composer: Composer | None = None
         self._canvas: Canvas | None = None
@@ -56,7 +57,6 @@ class ShmPresenter:
         self._missed: Rect | None = None
         self._damage: Rect | None = None
         self._shown: Scene | None = None
-        self._under_way: deque[ExitStack] = deque()  # each holds the source that is being put
         self._composed = False  # the newest of what is under way
         self._complaint = ""  # about OpenGL, said already
         self._direct = True  # what can be put is put
@@ -65,7 +65,7 @@ class ShmPresenter:
 
     @property
     def fd(self) -> int | None:
-        return self._connection.fd if self._under_way else None
+        return self._connection.fd if self._lane.under_way else None
 
     @property
     def fence_fd(self) -> int | None:
@@ -73,27 +73,27 @@ class ShmPresenter:
 
     @property
     def under_way(self) -> int:
-        return len(self._under_way)
+        return self._lane.under_way
+
+    @property
+    def shortcut(self) -> Shortcut | None:
+        return self._lane
 
     @property
     def imports(self) -> Counts:
         return self._composer.imports if self._composer is not None else Counts()
 
     def poll(self) -> bool:
-        if not self._under_way:
-            return False  # what else may have happened shows when the next batch does
-        done, fault = self._connection.poll()
-        self._finish(done)
-        if fault:
-            self._fail(fault)
-        return bool(fault)
+        lane = self._lane
+        if lane.under_way:
+            lane.collect()  # what else may have happened shows when the next batch does
+        if not lane.fault:
+            return False
+        self._fail(lane.fault)
+        return True
 
     def ready(self) -> bool:
-        return len(self._under_way) < (1 if self._composed else self._most)
-
-    def _finish(self, batches: int) -> None:
-        for _ in range(min(batches, len(self._under_way))):
-            self._under_way.popleft().close()
+        return self._lane.under_way < (1 if self._composed else self._most)
 
     def _fail(self, fault: str) -> None:
         """The X server refused a put: memory of ours is what remains. Raises NoDisplayError."""
@@ -102,13 +102,21 @@ class ShmPresenter:
                 f"the X server shows no shared memory any more: {fault}", "try --present swap"
             )
         log.warning("the guest's memory is not put out any more: %s", fault)
+        self._take_over()
         self._direct = False
         self._shown = None
-        self._finish(len(self._under_way))
+        self._lane.drop()
 
     # -- a frame -----------------------------------------------------------
 
+    def _take_over(self) -> None:
+        """The listener thread puts nothing from here on; the composer lacks what it did put."""
+        changed = self._lane.close()
+        if changed is not None:
+            self._missed = changed.union(self._missed)
+
     def accept(self, source: Source, damage: Rect) -> None:
+        self._take_over()
         whole = Rect(0, 0, source.width, source.height)
         if isinstance(source, DmabufSource):
             damage = damage if source.whole else whole  # else it is in the buffer's pixels
@@ -123,26 +131,23 @@ class ShmPresenter:
         self._guest = size
 
     def draw(self, scene: Scene) -> None:
+        self._take_over()
         rect = changed(self._shown, scene, self._damage, self._guest)
         self._shown, self._damage = scene, None
-        if rect is None:
-            return
         source = self._source
-        self._under_way.append(ExitStack())
-        direct = self._direct and source is not None and _can_put(source)
-        if source is not None and direct and _is_plain(scene, source):
-            self._composed = False
-            self._put(source, rect)
-        else:
+        if source is not None and self._is_direct(scene, source):
+            segment = self._segments.of(source)
+            if rect is not None:
+                self._composed = False
+                self._lane.put(source, segment, rect)
+            self._lane.open(source, segment)
+        elif rect is not None:
             self._composed = True
+            self._lane.begin()
             self._compose(scene, rect)
 
-    def _put(self, source: PixelSource, rect: Rect) -> None:
-        segment = self._segments.of(source)
-        self._under_way[-1].enter_context(source)
-        puts = list(_puts(source, segment, rect))
-        for number, (pixels, part, at) in enumerate(puts, 1):
-            self._connection.put(pixels, part, at, last=number == len(puts))
+    def _is_direct(self, scene: Scene, source: PixelSource) -> bool:
+        return self._direct and _can_put(source) and _is_plain(scene, source)
 
     def _compose(self, scene: Scene, rect: Rect) -> None:
         canvas = self._canvas
@@ -187,6 +192,7 @@ class ShmPresenter:
         spare.compose(scene, rect, address)
 
     def keep(self) -> None:
+        self._take_over()
         with suppress(NoGraphicsError):
             self._catch_up()
         self._source = None
@@ -206,7 +212,8 @@ class ShmPresenter:
         self._shown = None
 
     def close(self) -> None:
-        self._finish(len(self._under_way))
+        self._take_over()
+        self._lane.drop()
         if self._canvas is not None:
             self._canvas.close()
         self._connection.close()
@@ -236,24 +243,3 @@ def _is_plain(scene: Scene, source: PixelSource) -> bool:
         and not source.closed
         and not source.memory.shrunk
     )
-
-
-_Put = tuple[xcb.Pixels, tuple[int, int, int, int], tuple[int, int]]
-
-
-def _puts(source: PixelSource, segment: Segment, rect: Rect) -> Iterator[_Put]:
-    """What to put, from where, to where, so that `rect` is shown.
-
-    The X server wants whole rows, padding included; where the file ends with
-    the last pixel, the last row is one by itself.
-    """
-    offset, stride = source.memory.offset, source.stride
-    x, y, width, height = rect
-    whole = min((segment.size - offset) // stride, source.height)
-    rows = min(height, whole - y)
-    if rows > 0:
-        pixels = xcb.Pixels(segment.id, offset, stride // 4, whole)
-        yield pixels, (x, y, width, rows), (x, y)
-    if rows < height:
-        pixels = xcb.Pixels(segment.id, offset + whole * stride, source.width, 1)
-        yield pixels, (x, 0, width, 1), (x, whole)

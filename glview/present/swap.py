@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from glview.gl.scene import Scene
 from glview.present.drawing import Drawing
+from glview.scanout.mailbox import Shortcut
 from glview.ui.glwindow import GLWindow
 
 
@@ -12,6 +13,7 @@ class SwapPresenter(Drawing):
 
     fd: int | None = None
     under_way = 0
+    shortcut: Shortcut | None = None
 
     def __init__(self, window: GLWindow) -> None:
         super().__init__(window.gl, window.egl, alpha=window.alpha)

@@ -81,6 +81,7 @@ class Framing:
         self._serial = 0
         self.replied_at = 0.0
         self._poll = select.poll()
+        self._polled = 0  # for what
 
     # -- reading -----------------------------------------------------------
 
@@ -90,7 +91,9 @@ class Framing:
             return True
         while True:
             events = select.POLLIN | (select.POLLOUT if self._outbox else 0)
-            self._poll.register(self._sock, events)
+            if events != self._polled:
+                self._poll.register(self._sock, events)
+                self._polled = events
             ready = self._poll.poll(None if timeout is None else max(0.0, timeout * 1000))
             if not ready or ready[0][1] & ~select.POLLOUT:
                 return bool(ready)

@@ -138,10 +138,10 @@ class Listener:
 
     def _await_call(self) -> None:
         """Wait for the next message, doing what falls due meanwhile."""
-        livelock = self._picture.livelock
+        livelock, mailbox = self._picture.livelock, self.mailbox
         while True:
             asked = (replies.deadline() for replies in self._replies)
-            times = self._picture.settle_at, livelock.due, *asked
+            times = self._picture.settle_at, livelock.due, mailbox.settle_at, *asked
             deadline = min((t for t in times if t is not None), default=None)
             if deadline is None:
                 self._framing.wait(None)
@@ -153,6 +153,8 @@ class Listener:
                         self._framing.reply(serial)
                 self._picture.settle(now)
                 livelock.tick(now)
+                if mailbox.settle_at is not None and now >= mailbox.settle_at:
+                    mailbox.settle()
             elif self._framing.wait(deadline - now):
                 return
 

@@ -3,7 +3,8 @@
 The listener thread puts the newest state in, the main thread takes it out
 when it is ready to draw. Newest wins: sources that were never looked at are
 dropped, damage is a union, and the calls that QEMU waits for are collected.
-The listener never waits for the main thread here.
+The listener never waits for the main thread here. What only changes pixels of
+a picture that is shown already may take a shorter way, if there is one.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
+import weakref
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from glview.scanout.geometry import Rect
 from glview.scanout.replies import Replies
 from glview.scanout.source import Source
 from glview.stats.recorder import OFF, Recorder
+
+SETTLE_AFTER = 0.1
 
 
 class Cursor(NamedTuple):
@@ -65,12 +70,27 @@ class Snapshot:
         self.replies: list[int] = []
 
 
+class Shortcut(Protocol):
+    """A way to the screen for the listener thread, without the main thread."""
+
+    def offer(self, source: Source | None, rect: Rect) -> bool:
+        """Show `rect` of `source`, which has changed, at once. False: it is the main thread's."""
+
+    def settle(self) -> bool:
+        """Let go of sources that have been shown. False where the main thread has to look."""
+
+
 class Mailbox:
     """See the module. `wake` is called, at most once per look, when something is in it.
 
     `replies` are the calls that wait for the main thread to read the buffer,
-    `recorder` is told how far updates have got.
+    `recorder` is told how far updates have got. `shortcut` is for the main
+    thread to set; the listener thread calls `settle` at `settle_at`, in monotonic
+    seconds, as nobody else hears of what becomes of that.
     """
+
+    shortcut: Shortcut | None = None
+    settle_at: float | None = None
 
     def __init__(self, wake: Callable[[], None], recorder: Recorder = OFF) -> None:
         self.recorder = recorder
@@ -78,6 +98,8 @@ class Mailbox:
         self._wake = wake
         self._awake = False
         self._news = Snapshot()
+        self._newest: Callable[[], Source | None] = lambda: None  # announced; others keep it
+        self._off = False  # switched off since
         self.replies = Replies()
         self._hidden = False
 
@@ -94,6 +116,7 @@ class Mailbox:
         with self.lock:
             news = self._news
             dropped, news.source = news.source, source
+            self._newest, self._off = weakref.ref(source), False
             news.damage = damage if supersedes else damage.union(news.damage)
             news.updated = updated
             news.disabled = False
@@ -106,8 +129,27 @@ class Mailbox:
     def put_damage(self, rect: Rect) -> None:
         """A rectangle of the newest scanout changed."""
         with self.lock:
+            if self._has_passed(rect):
+                return
             self._add_damage(rect)
         self._ring()
+
+    def _has_passed(self, rect: Rect) -> bool:
+        """Whether it went the short way, which nothing may be overtaken on."""
+        if self.shortcut is None or self._awake or self._hidden or self._off:
+            return False
+        passed = self.shortcut.offer(self._newest(), rect)
+        if passed:
+            self.settle_at = time.monotonic() + SETTLE_AFTER
+        return passed
+
+    def settle(self) -> None:
+        """Let go of what was shown by the short way, or have the main thread see why not."""
+        if self.settle_at is None:
+            return
+        self.settle_at = None
+        if self.shortcut is not None and not self.shortcut.settle():
+            self._wake()
 
     def put_update(self, rect: Rect, serial: int) -> bool:
         """Like `put_damage`, for UpdateDMABUF, which must be answered.
@@ -127,6 +169,7 @@ class Mailbox:
         """The scanout was switched off, perhaps only for a moment."""
         with self.lock:
             self._news.disabled = True
+            self._off = True
         self._ring()
 
     def put_cursor(self, cursor: Cursor) -> None:
@@ -175,7 +218,7 @@ class Mailbox:
     def _add_damage(self, rect: Rect) -> None:
         self._news.damage = rect.union(self._news.damage)
         self._news.updated = True
-        self._news.disabled = False  # Disable meant another buffer
+        self._news.disabled = self._off = False  # Disable meant another buffer
         if self.recorder.on:
             self.recorder.note()
 

@@ -104,6 +104,7 @@ class Shadow:
         """
         fresh = self._make_room(rect, fmt)
         assert self._current is not None
+        self._mailbox.settle()
         with self.lock:
             busy = self._current.readers > 0
             if not busy:

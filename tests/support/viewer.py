@@ -63,6 +63,13 @@ class Viewer(Child):
         """Fail if it wrote a traceback."""
         assert "Traceback" not in self.output, self.output
 
+    @property
+    def turns(self) -> int:
+        """How often its main thread has gone to sleep."""
+        status = Path(f"/proc/{self.pid}/task/{self.pid}/status").read_text()
+        (line,) = (line for line in status.splitlines() if line.startswith("voluntary_ctxt"))
+        return int(line.split()[1])
+
     def window(self, timeout: float = 15.0) -> Window:
         """Its window on the X server as it is now; waits for the first one."""
         assert isinstance(self.desktop, Xvfb), "under a compositor X knows no window"

@@ -1,0 +1,142 @@
+"""What is on its way to the X server, and the short way for what comes next.
+
+Most updates change nothing but pixels of a picture that the window shows as it
+is. The main thread has then nothing to decide: it opens the lane, and the
+listener thread puts such updates by itself. That saves waking a second thread,
+which costs more than all the rest of a small update.
+
+The lane is open for one source at a time. The main thread closes it before it
+touches anything that the listener thread would: the frame, what is put, memory.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from glview.errors import NoDisplayError
+from glview.present import xcb
+from glview.present.segments import Segment
+from glview.scanout.geometry import Rect
+from glview.scanout.source import PixelSource, Source
+
+
+class Lane:
+    """Puts by `connection`, at most `most` batches at a time.
+
+    `fault` is what the X server refused. A batch holds its source until it is done.
+    """
+
+    def __init__(self, connection: xcb.Connection, most: int) -> None:
+        self._connection = connection
+        self._most = most
+        self._lock = threading.Lock()  # for all below
+        self._under_way: deque[ExitStack] = deque()
+        self._open: tuple[PixelSource, Segment] | None = None
+        self._changed: Rect | None = None  # by puts since it was opened
+        self.fault = ""
+
+    # -- main thread -------------------------------------------------------
+
+    @property
+    def under_way(self) -> int:
+        """Batches that the X server has not told the end of."""
+        return len(self._under_way)
+
+    def open(self, source: PixelSource, segment: Segment) -> None:
+        """From here on the window shows `source` pixel by pixel, and all of its changes so far."""
+        with self._lock:
+            self._open = source, segment
+
+    def close(self) -> Rect | None:
+        """What the listener thread has put meanwhile; it puts nothing more."""
+        with self._lock:
+            self._open = None
+            changed, self._changed = self._changed, None
+            return changed
+
+    def begin(self) -> None:
+        """A batch without a source follows."""
+        self._under_way.append(ExitStack())
+
+    def put(self, source: PixelSource, segment: Segment, rect: Rect) -> None:
+        """A batch: `rect` of `source` goes to the same place in the window."""
+        batch = ExitStack()
+        batch.enter_context(source)
+        self._under_way.append(batch)
+        puts = list(_puts(source, segment, rect))
+        for number, (pixels, part, at) in enumerate(puts, 1):
+            self._connection.put(pixels, part, at, last=number == len(puts))
+
+    def collect(self) -> None:
+        """Take in which batches are done. Raises NoDisplayError."""
+        with self._lock:
+            self._collect()
+
+    def drop(self) -> None:
+        """Nothing that is under way will be told of."""
+        with self._lock:
+            self.fault = ""
+            self._finish(len(self._under_way))
+
+    # -- listener thread ---------------------------------------------------
+
+    def offer(self, source: Source | None, rect: Rect) -> bool:
+        """Put `rect` of `source`, which has changed, at once. False: it is the main thread's."""
+        with self._lock:
+            if self._open is None or self._open[0] is not source or self._open[0].memory.shrunk:
+                return False
+            if not self._free():
+                return False
+            self.put(*self._open, rect)
+            self._connection.flush()
+            self._changed = rect.union(self._changed)
+            return True
+
+    def settle(self) -> bool:
+        """Let go of sources that the X server has read. False where it has not, or failed."""
+        with self._lock:
+            return self._open is None or (self._free() and not self._under_way)
+
+    # -- either ------------------------------------------------------------
+
+    def _free(self) -> bool:
+        """Whether another batch may begin; where not, the main thread finds out why."""
+        try:
+            self._collect()
+        except NoDisplayError:
+            return False
+        return not self.fault and len(self._under_way) < self._most
+
+    def _collect(self) -> None:
+        if self._under_way:
+            done, fault = self._connection.poll()
+            self.fault = self.fault or fault
+            self._finish(done)
+
+    def _finish(self, batches: int) -> None:
+        for _ in range(min(batches, len(self._under_way))):
+            self._under_way.popleft().close()
+
+
+_Put = tuple[xcb.Pixels, tuple[int, int, int, int], tuple[int, int]]
+
+
+def _puts(source: PixelSource, segment: Segment, rect: Rect) -> Iterator[_Put]:
+    """What to put, from where, to where, so that `rect` is shown.
+
+    The X server wants whole rows, padding included; where the file ends with
+    the last pixel, the last row is one by itself.
+    """
+    offset, stride = source.memory.offset, source.stride
+    x, y, width, height = rect
+    whole = min((segment.size - offset) // stride, source.height)
+    rows = min(height, whole - y)
+    if rows > 0:
+        pixels = xcb.Pixels(segment.id, offset, stride // 4, whole)
+        yield pixels, (x, y, width, rows), (x, y)
+    if rows < height:
+        pixels = xcb.Pixels(segment.id, offset + whole * stride, source.width, 1)
+        yield pixels, (x, 0, width, 1), (x, whole)
