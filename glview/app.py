@@ -309,6 +309,7 @@ class App:
     def _hidden(self, hidden: bool) -> None:
         if self._link is not None:
             self._link.mailbox.set_hidden(hidden)
+            self._wake.ring()
 
     def _user_resized(self, size: tuple[int, int], millimetres: tuple[int, int]) -> None:
         if self._settings.resize_guest:

@@ -93,6 +93,7 @@ class ShmPresenter:
         return True
 
     def ready(self) -> bool:
+        self._take_over()  # else it might not be so any more when the frame is drawn
         return self._lane.under_way < (1 if self._composed else self._most)
 
     def _fail(self, fault: str) -> None:

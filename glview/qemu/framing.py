@@ -21,6 +21,7 @@ from glview.errors import ProtocolError, VmGoneError
 from glview.stats.recorder import OFF, Recorder
 
 _SMALL = 4096
+_AHEAD = 64  # bytes that a body may have to be read along with its header
 _MAX_FDS = 253  # SCM_MAX_FD of Linux
 _ANCILLARY = socket.CMSG_SPACE(_MAX_FDS * 4)
 _KNOWN_HEADERS = 64
@@ -34,10 +35,13 @@ class Call:
     `fds` belong to the call until `take_fd`; those left are closed with it.
     """
 
-    __slots__ = ("big_endian", "fds", "fields", "left", "serial", "wants_reply")
+    __slots__ = ("ahead", "big_endian", "fds", "fields", "left", "serial", "wants_reply")
 
-    def __init__(self, fields: wire.Fields, header: wire.FixedHeader, fds: list[int]) -> None:
+    def __init__(
+        self, fields: wire.Fields, header: wire.FixedHeader, fds: list[int], ahead: memoryview
+    ) -> None:
         self.fields = fields
+        self.ahead = ahead  # all of the body, or nothing
         self.serial = header.serial
         self.big_endian = header.big_endian
         self.wants_reply = not header.flags & wire.NO_REPLY_EXPECTED
@@ -112,9 +116,11 @@ class Framing:
         call: Call | None = None
         try:
             header = wire.parse_fixed(self._view[: wire.FIXED_HEADER])
-            raw = bytearray(header.fields_padded)
-            self._exactly(memoryview(raw))
-            call = Call(self._fields(bytes(raw), header), header, fds)
+            size = header.fields_padded
+            end = size + (header.body_length if header.body_length <= _AHEAD else 0)
+            raw = self._view[:end] if end <= _SMALL else memoryview(bytearray(end))
+            self._exactly(raw)
+            call = Call(self._fields(bytes(raw[:size]), header), header, fds, raw[size:])
             return call
         finally:
             if call is None:
@@ -169,21 +175,28 @@ class Framing:
             raise ProtocolError(
                 f"{call.fields.member} is too {'short' if size > call.left else 'long'}"
             )
+        call.left -= size
+        if call.ahead:
+            part, call.ahead = call.ahead[:size], call.ahead[size:]
+            return part
         part = self._view[:size]
         self._exactly(part)
-        call.left -= size
         return part
 
     def read_into(self, call: Call, target: memoryview) -> None:
         """The next bytes of the body, as many as `target` holds."""
-        if len(target) > call.left:
+        size = len(target)
+        if size > call.left:
             raise ProtocolError(f"{call.fields.member} is too short")
-        self._exactly(target)
-        call.left -= len(target)
+        call.left -= size
+        if call.ahead:
+            target[:], call.ahead = call.ahead[:size], call.ahead[size:]
+        else:
+            self._exactly(target)
 
     def skip(self, call: Call) -> None:
         """Throw away what is left of the body."""
-        if call.left:
+        if call.left and not call.ahead:
             scratch = memoryview(bytearray(min(call.left, _DRAIN)))
             while call.left:
                 self.read_into(call, scratch[: min(call.left, len(scratch))])

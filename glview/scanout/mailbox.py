@@ -81,7 +81,7 @@ class Shortcut(Protocol):
 
 
 class Mailbox:
-    """See the module. `wake` is called, at most once per look, when something is in it.
+    """See the module. `wake` is called, at most once per look, when something is in it to show.
 
     `replies` are the calls that wait for the main thread to read the buffer,
     `recorder` is told how far updates have got. `shortcut` is for the main
@@ -203,7 +203,10 @@ class Mailbox:
         return news
 
     def set_hidden(self, hidden: bool) -> None:
-        """Whether nothing is being drawn, so that replies need not wait for it."""
+        """Whether nothing is being drawn, so that replies need not wait for it.
+
+        What comes meanwhile wakes nobody: who ends it takes a look.
+        """
         with self.lock:
             self._hidden = hidden
 
@@ -224,7 +227,7 @@ class Mailbox:
 
     def _ring(self) -> None:
         with self.lock:
-            if self._awake:
+            if self._awake or self._hidden:
                 return
             self._awake = True
         self._wake()

@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from glview.testing.calls import GET_ALL, LISTENER
 from tests.support.blend import over, sprite
 from tests.support.canvas import Canvas, Rect
 from tests.support.carriers import Carrier, Mapped, Sent
+from tests.support.hiding import minimised
 from tests.support.layouts import LAYOUTS
 from tests.support.stage import Stage
+from tests.support.wait import until
 from tests.support.x11 import Xvfb
 
 SIZE = 321, 203
@@ -69,6 +72,28 @@ def test_what_it_has_not_seen(stage: Stage, carrier: Carrier, canvas: Canvas) ->
         stage.wait_shows(over(canvas.picture(), shape, x, y), "a change below it", tolerance=1)
         stage.listener.mouse_set(x, y, 0)
         stage.wait_shows(canvas.picture(), "no pointer")
+
+
+@each_carrier
+def test_a_window_that_nobody_sees(stage: Stage, carrier: Carrier, canvas: Canvas) -> None:
+    """It wakes nobody, and has all of it when it is seen again."""
+    carrier.show(stage.listener, canvas)
+    stage.wait_shows(canvas.picture())
+    change(stage, carrier, canvas, (0, 0, 9, 9))
+    turns = stage.viewer.turns
+    again = minimised(stage)
+    until(lambda: stage.viewer.turns > turns, "the viewer to notice")
+    turns = stage.viewer.turns
+    for n in range(30):
+        time.sleep(0.002)  # else one look would be at many
+        canvas.scribble(7 * n, 5 * n, 1 + n, 30)
+        carrier.update(stage.listener, canvas, (7 * n, 5 * n, 1 + n, 30))
+    canvas.scribble(*canvas.all)
+    carrier.show(stage.listener, canvas)
+    assert stage.listener.call(GET_ALL, (LISTENER,)).wait().ok
+    assert stage.viewer.turns - turns <= 4
+    again()
+    stage.wait_shows(canvas.picture())
 
 
 def test_another_picture_in_between(stage: Stage, canvas: Canvas) -> None:
