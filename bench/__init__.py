@@ -6,6 +6,7 @@
     viewers.py   the command lines of the viewers, and one of them running
     measure.py   the questions
     report.py    JSON, tables, limits
+    recorded.py recorded.json    the ratios that were reached
     process.py   what the kernel knows of a process: CPU time, memory, load
 
 `python -m bench.table`: both presenters beside what they are to reach.

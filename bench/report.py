@@ -13,7 +13,6 @@ from bench.viewers import FLOOR, GLVIEW
 
 IDLE_LIMIT = 0.001  # of one core
 START_LIMIT = 0.6  # seconds
-FULL_LIMIT, SQUARE_LIMIT = 1.5, 4.0  # times the floor, in latency and in CPU
 
 
 @dataclass
@@ -165,31 +164,13 @@ def write_into(document: Path, text: str, name: str = "bench") -> None:
     document.write_text(f"{before}{first}\n{text}{last}{after}")
 
 
-def failures(result: Result, *, ratios: bool = True) -> list[str]:
-    """What exceeds a limit, in words: glview's ratios, start and idle; anything lost."""
+def failures(result: Result) -> list[str]:
+    """What exceeds a limit, in words: glview's start and idle; anything lost."""
     found = [f"{_name(u)}: {u.lost} updates not shown" for u in result.updates if u.lost]
-    for update in result.updates:
-        if update.viewer == GLVIEW and ratios:
-            found += _too_slow(update, result)
     for life in result.lives:
         if life.viewer == GLVIEW:
             found += _too_greedy(life)
     return found
-
-
-def _too_slow(update: Update, result: Result) -> list[str]:
-    if update.change == "64x64":
-        limit = SQUARE_LIMIT
-    elif (update.height, update.via) == (1080, "map"):
-        limit = FULL_LIMIT
-    else:
-        return []
-    names = ("latency", "CPU")
-    return [
-        f"{_name(update)}: {what} {times:.2f} x floor, limit {limit:g} x"
-        for what, times in zip(names, times_floor(update, result), strict=True)
-        if times > limit
-    ]
 
 
 def _too_greedy(life: Life) -> list[str]:

@@ -80,6 +80,10 @@ OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         {"action": "store_true", "help": "draw before the screen is through with the last frame"},
     ),
     (
+        ("--vsync",),
+        {"action": "store_true", "help": "swap between two refreshes: no tearing, but later"},
+    ),
+    (
         ("--no-map",),
         {"action": "store_true", "help": "have byte-array pictures sent, not shared memory"},
     ),
@@ -207,6 +211,7 @@ def _run_app(way: Way, options: argparse.Namespace) -> None:
             present=options.present,
             api=None if options.gl == "auto" else options.gl,
             pacing=not options.no_pacing,
+            vsync=options.vsync,
         ),
         stats=options.stats,
         hud=options.hud,

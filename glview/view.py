@@ -193,7 +193,7 @@ class View:
 
     def deadlines(self) -> list[float | None]:
         """When `tick` or a draw is due; None is never."""
-        held = self.window.held if self.window is not None and self._dirty else 0.0
+        waits = self.window is not None and self._dirty and not self.hidden
         return [
             self.window.deadline if self.window is not None else None,
             self._screen.deadline(),
@@ -202,7 +202,7 @@ class View:
             self._settled_at,
             self.controls.deadline,
             self._screen.rest_at if self.unread else None,
-            held or None,
+            (self._waits_until or None) if waits else None,
         ]
 
     def fds(self) -> tuple[int | None, int | None, int | None]:
@@ -259,11 +259,19 @@ class View:
         window, presenter = self.window, self._presenter
         if not self._dirty or window is None or presenter is None:
             return False
-        if self.hidden or min(window.size) <= 0 or window.held:
+        if self.hidden or min(window.size) <= 0 or self._waits_until:
             return False
         if self._incomplete or (self._wanted.pacing and not window.ready):
             return False
         return presenter.released() and presenter.ready()
+
+    @property
+    def _waits_until(self) -> float:
+        """When the window will be ready for a frame, as far as only time tells; 0.0: it is."""
+        assert self.window is not None
+        paced = self.window.next_frame if self._wanted.pacing else 0.0
+        due = max(self.window.held, paced)
+        return due if time.monotonic() < due else 0.0
 
     @property
     def _incomplete(self) -> bool:

@@ -68,7 +68,7 @@ def _by_swap(
     from glview.present.swap import SwapPresenter
     from glview.ui.glwindow import GLWindow
 
-    window = GLWindow(glfw, platform, title, size, wanted.api, events)
+    window = GLWindow(glfw, platform, title, size, wanted.api, events, vsync=wanted.vsync)
     return window, SwapPresenter(window)
 
 
@@ -85,7 +85,9 @@ def _on_gpu(
     from glview.ui.glwindow import GLWindow
 
     try:
-        window = GLWindow(glfw, platform, title, size, wanted.api, events, visible=False)
+        window = GLWindow(
+            glfw, platform, title, size, wanted.api, events, vsync=wanted.vsync, visible=False
+        )
     except NoGraphicsError as error:
         log.info("no OpenGL: %s", error)
         return None
@@ -114,4 +116,6 @@ def _by_shared_memory(
         return None
     window.show()
     log.info("pictures are put out of X shared memory")
+    if wanted.vsync:
+        log.warning("--vsync goes with --present swap: shared memory is put at any time")
     return window, ShmPresenter(connection, wanted)

@@ -19,12 +19,14 @@ Choice = Literal["auto", "swap", "shm"]
 class Wanted(NamedTuple):
     """How to show frames; `api` is the kind of OpenGL, None for whichever works.
 
-    Without `pacing` a frame does not wait until the one before is on the screen.
+    Without `pacing` a frame does not wait until the one before is on the screen. With
+    `vsync` a swap comes between two refreshes of the monitor.
     """
 
     present: Choice = "auto"
     api: Api | None = None
     pacing: bool = True
+    vsync: bool = False
 
 
 class Presenter(Protocol):

@@ -10,6 +10,7 @@ from glview.gl.api import GL, Api
 from glview.gl.egl import EGL
 from glview.ui import platform as window_system
 from glview.ui.keymap import Platform
+from glview.ui.refresh import Refresh
 from glview.ui.window import Window, WindowEvents
 
 
@@ -28,15 +29,22 @@ class GLWindow(Window):
         wanted: Api | None,
         events: WindowEvents,
         *,
+        vsync: bool = False,
         visible: bool = True,
     ) -> None:
         """`wanted` is the kind of context, None for OpenGL ES 3.0 or, failing that, 3.3 core.
 
-        Raises NoGraphicsError.
+        With `vsync` swaps come between two refreshes. Raises NoGraphicsError.
         """
-        self._wanted = wanted
+        self._wanted, self._vsync = wanted, vsync
         self.alpha = platform == "x11"
         super().__init__(glfw, platform, title, size, events, visible=visible)
+        self._refresh: Refresh | None = None
+        if platform == "x11":  # Wayland asks for frames
+            refresh = self._refresh = Refresh(glfw, self._handle)
+            glfw.set_window_pos_callback(
+                self._handle, lambda w, x, y: refresh.moved(x, y, self.size)
+            )
 
     def _create(self, title: str, size: tuple[int, int]) -> Any:  # noqa: ANN401 - GLFW's own
         glfw = self._glfw
@@ -46,7 +54,7 @@ class GLWindow(Window):
             self.alpha = False
             handle, kind = self._create_with(title, size, kind)
         glfw.make_context_current(handle)
-        glfw.swap_interval(0)
+        glfw.swap_interval(int(self._vsync))
         self.egl = EGL(glfw.get_egl_display())
         self.gl = GL(self.egl.find, es=kind == "es")
         return handle
@@ -85,6 +93,10 @@ class GLWindow(Window):
         glfw.window_hint(glfw.STENCIL_BITS, 0)
         glfw.window_hint(glfw.ALPHA_BITS, 8 if self.alpha else 0)
 
+    @property
+    def next_frame(self) -> float:
+        return self._refresh.next if self._refresh is not None else 0.0
+
     def swap(self) -> None:
         """Show what was drawn."""
         if self.platform == "x11":
@@ -93,3 +105,5 @@ class GLWindow(Window):
         if self._frames is not None:
             self._frames.ask()
         self._glfw.swap_buffers(self._handle)
+        if self._refresh is not None:
+            self._refresh.swapped()

@@ -200,6 +200,11 @@ class Window:
         """Whether a swap would not wait for the compositor."""
         return self._frames is None or not self._frames.pending
 
+    @property
+    def next_frame(self) -> float:
+        """When the screen has room for the next frame, where only time tells; 0.0: it has."""
+        return 0.0
+
     def tick(self, now: float) -> None:
         """Let time pass."""
         if self._frames is not None:

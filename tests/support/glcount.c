@@ -79,7 +79,8 @@ static struct record *records;
     F(25, void, glDeleteTextures, (I a, P b), (a, b)) \
     F(26, I, eglDupNativeFenceFDANDROID, (P a, P b), (a, b)) \
     F(27, I, eglClientWaitSyncKHR, (P a, P b, I c, uint64_t d), (a, b, c, d)) \
-    F(28, void, glEGLImageTargetTexture2DOES, (E a, P b), (a, b))
+    F(28, void, glEGLImageTargetTexture2DOES, (E a, P b), (a, b)) \
+    F(29, E, eglSwapBuffers, (P a, P b), (a, b))
 
 #define DEFINE(i, result, name, parameters, arguments) \
     static result our_##name parameters { \
@@ -89,7 +90,15 @@ static struct record *records;
 #define ENTRY(i, result, name, parameters, arguments) {#name, our_##name, NULL},
 
 FUNCTIONS(DEFINE)
-static struct entry entries[] = {FUNCTIONS(ENTRY)};
+
+/* Of this one not the calls are counted, but the refreshes that they ask for. */
+enum { INTERVAL = 30 };
+static E our_eglSwapInterval(P a, I b) {
+    if (records) __atomic_fetch_add(&records[INTERVAL].calls, b, __ATOMIC_RELAXED);
+    return ((E(*)(P, I))entries[INTERVAL].theirs)(a, b);
+}
+
+static struct entry entries[] = {FUNCTIONS(ENTRY){"eglSwapInterval", our_eglSwapInterval, NULL}};
 enum { COUNT = sizeof entries / sizeof entries[0] };
 
 __attribute__((constructor)) static void open_file(void) {

@@ -14,7 +14,13 @@ _OBJECTS = {
 }
 _FENCES = {"native": "eglDupNativeFenceFDANDROID", "asked": "eglClientWaitSyncKHR"}
 _ATTACH = "glEGLImageTargetTexture2DOES"
-_NO_COPY = {_ATTACH, *_FENCES.values(), *(name for pair in _OBJECTS.values() for name in pair)}
+_SWAPS = "eglSwapBuffers", "eglSwapInterval"
+_NO_COPY = {
+    _ATTACH,
+    *_SWAPS,
+    *_FENCES.values(),
+    *(name for pair in _OBJECTS.values() for name in pair),
+}
 
 
 class GlCount:
@@ -48,6 +54,11 @@ class GlCount:
     def attached(self) -> int:
         """How often a texture was given the memory of an EGLImage so far."""
         return self._read()[_ATTACH]
+
+    def swaps(self) -> tuple[int, int]:
+        """How many buffers were swapped, and the sum of all intervals that were asked for."""
+        calls = self._read()
+        return calls[_SWAPS[0]], calls[_SWAPS[1]]
 
     def objects(self) -> dict[str, int]:
         """How many EGLImages and textures there are. (glview makes them one by one.)"""

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import process, report, table, targets
+from bench import process, recorded, report, table, targets
+from bench.__main__ import SIZES, TRANSPORTS
 from bench.dmabuf import MEMCPY
 from bench.figures import BARE, READER, SHM, SWAP, Figure
 from bench.report import Life, Result, Update
@@ -73,33 +74,12 @@ class TestFigures:
 
 class TestLimits:
     def test_within(self) -> None:
-        rows = [update(FLOOR, 1, 1), update(GLVIEW, 1.5, 1.5)]
-        rows += [update(FLOOR, 1, 1, "64x64"), update(GLVIEW, 4, 4, "64x64")]
+        rows = [update(FLOOR, 1, 1), update(GLVIEW, 9, 9)]
         assert report.failures(result(*rows, lives=(life(), life(0.6, 0.001)))) == []
 
-    @pytest.mark.parametrize(
-        ("row", "words"),
-        [
-            (update(GLVIEW, 1.6, 1), "full: latency 1.60 x floor, limit 1.5 x"),
-            (update(GLVIEW, 1, 1.6), "full: CPU 1.60 x floor"),
-            (update(GLVIEW, 4.1, 1, "64x64"), "64x64: latency 4.10 x floor, limit 4 x"),
-            (update(GLVIEW, 1, 1, lost=1), "1 updates not shown"),
-        ],
-    )
-    def test_updates(self, row: Update, words: str) -> None:
-        floor = update(FLOOR, 1, 1, row.change)
-        (failure,) = report.failures(result(floor, row))
-        assert words in failure
-
-    def test_basics_leave_the_ratios_out(self) -> None:
-        rows = [update(FLOOR, 1, 1), update(GLVIEW, 9, 9, lost=1)]
-        failures = report.failures(result(*rows, lives=(life(0.7, 0.002),)), ratios=False)
-        assert len(failures) == 3
-
-    def test_nothing_shown_is_beyond_any_limit(self) -> None:
-        row = update(GLVIEW, 1, 1)
-        row.latency = []
-        assert len(report.failures(result(update(FLOOR, 1, 1), row))) == 2
+    def test_lost_updates(self) -> None:
+        (failure,) = report.failures(result(update(FLOOR, 1, 1), update(GLVIEW, 1, 1, lost=1)))
+        assert "1 updates not shown" in failure
 
     @pytest.mark.parametrize(
         ("row", "words"),
@@ -108,6 +88,36 @@ class TestLimits:
     def test_life(self, row: Life, words: str) -> None:
         (failure,) = report.failures(result(lives=(row,)))
         assert words in failure
+
+
+class TestRecorded:
+    NAME = "1920x1080 map full"
+
+    def test_what_is_kept(self, tmp_path: Path) -> None:
+        reached = result(update(FLOOR, 2, 2), update(GLVIEW, 1, 1.5), update("other", 9, 9))
+        recorded.write(reached, tmp_path / "kept.json")
+        kept = recorded.read(tmp_path / "kept.json")
+        assert kept == {self.NAME: {"latency": 0.5, "CPU": 0.75}}
+
+    def test_worse(self) -> None:
+        kept = {self.NAME: {"latency": 0.5, "CPU": 1.0}}
+        same = result(update(FLOOR, 1, 1), update(GLVIEW, 0.79, 1.59))
+        assert recorded.failures(same, kept) == {}
+        (failure,) = recorded.failures(
+            result(update(FLOOR, 1, 1), update(GLVIEW, 0.81, 1.59)), kept
+        ).values()
+        assert failure == f"{self.NAME}: latency 0.81 x floor, limit 0.80 x"
+        assert len(recorded.failures(same, {})) == 2, "nothing recorded is no leave"
+
+    def test_nothing_shown_is_beyond_any_limit(self) -> None:
+        row = update(GLVIEW, 1, 1)
+        row.latency = []
+        kept = {self.NAME: {"latency": 9.0, "CPU": 9.0}}
+        assert len(recorded.failures(result(update(FLOOR, 1, 1), row), kept)) == 2
+
+    def test_what_the_short_run_asks_is_recorded(self) -> None:
+        names = {f"{w}x{h} {via} " for w, h in SIZES.values() for via in TRANSPORTS}
+        assert set(recorded.read()) == {name + c for name in names for c in ("full", "64x64")}
 
 
 class TestTargets:

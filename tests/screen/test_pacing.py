@@ -1,0 +1,67 @@
+"""How often frames are swapped on X11: no more often than the monitor shows them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tests.support.canvas import Canvas
+from tests.support.carriers import Mapped
+from tests.support.glcount import GlCount
+from tests.support.layouts import LAYOUTS
+from tests.support.stage import Stage
+from tests.support.x11 import Xvfb
+
+RATE = 60
+"""Of Xvfb, which has none to tell."""
+SECONDS = 1.0
+
+
+def swaps(folder: Path, xvfb: Xvfb, *options: str) -> tuple[float, int]:
+    """Under many updates: how many swaps there were a second, and the refreshes asked for."""
+    count = GlCount(folder)
+    options = "--present", "swap", *options
+    with (
+        Stage(folder, xvfb, *options, env=count.environment) as stage,
+        Canvas(LAYOUTS["x8r8g8b8"], 160, 100) as canvas,
+    ):
+        Mapped().show(stage.listener, canvas)
+        stage.wait_shows(canvas.picture())
+        (before, interval), began = count.swaps(), time.monotonic()
+        while time.monotonic() < began + SECONDS:
+            canvas.scribble(0, 0, 50, 50)
+            Mapped().update(stage.listener, canvas, (0, 0, 50, 50))
+            time.sleep(0.002)
+        (after, _), ended = count.swaps(), time.monotonic()
+        stage.wait_shows(canvas.picture(), "the last change")
+        return (after - before) / (ended - began), interval
+
+
+def test_as_often_as_the_monitor(tmp_path: Path, xvfb: Xvfb) -> None:
+    rate, interval = swaps(tmp_path, xvfb)
+    assert RATE / 3 < rate < 1.1 * RATE
+    assert interval == 0
+
+
+def test_without_pacing(tmp_path: Path, xvfb: Xvfb) -> None:
+    """As often as something changes."""
+    rate, _ = swaps(tmp_path, xvfb, "--no-pacing")
+    assert rate > 1.5 * RATE
+
+
+def test_with_the_refresh(tmp_path: Path, xvfb: Xvfb) -> None:
+    """The driver is told to wait for it."""
+    rate, interval = swaps(tmp_path, xvfb, "--vsync")
+    assert rate < 1.1 * RATE
+    assert interval == 1
+
+
+def test_out_of_shared_memory(tmp_path: Path, xvfb: Xvfb) -> None:
+    """It has no effect, which is said."""
+    with (
+        Stage(tmp_path, xvfb, "--present", "shm", "--vsync") as stage,
+        Canvas(LAYOUTS["x8r8g8b8"], 160, 100) as canvas,
+    ):
+        Mapped().show(stage.listener, canvas)
+        stage.wait_shows(canvas.picture())
+        assert "--vsync goes with --present swap" in stage.viewer.output
