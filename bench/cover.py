@@ -22,7 +22,7 @@ def main() -> None:
     glfw.set_window_monitor(window._handle, monitor, 0, 0, size.width, size.height, 0)
     for _ in range(10):  # events come in their own time
         window.poll_events()
-        window.swap()
+        window.swap((0, 0, *window.size))
         time.sleep(0.05)
     print("covered", flush=True)
     sys.stdin.read()

@@ -80,6 +80,7 @@ class View:
         self._guest = (0, 0)
         self._place = Rect(0, 0, 0, 0)
         self._dirty = False
+        self._due: float | None = None  # when the window is ready for a frame that waits
         self._refused: Source | None = None
         self._presented: Source | None = None  # read at least once
         self._reading: Rect | None = None  # damage that was read last
@@ -193,7 +194,6 @@ class View:
 
     def deadlines(self) -> list[float | None]:
         """When `tick` or a draw is due; None is never."""
-        waits = self.window is not None and self._dirty and not self.hidden
         return [
             self.window.deadline if self.window is not None else None,
             self._screen.deadline(),
@@ -202,7 +202,7 @@ class View:
             self._settled_at,
             self.controls.deadline,
             self._screen.rest_at if self.unread else None,
-            (self._waits_until or None) if waits else None,
+            self._due,
         ]
 
     def fds(self) -> tuple[int | None, int | None, int | None]:
@@ -257,21 +257,18 @@ class View:
     def wants_draw(self) -> bool:
         """Whether there is something new, complete, and a window ready for it."""
         window, presenter = self.window, self._presenter
+        self._due = None
         if not self._dirty or window is None or presenter is None:
             return False
-        if self.hidden or min(window.size) <= 0 or self._waits_until:
+        if self.hidden or min(window.size) <= 0:
             return False
         if self._incomplete or (self._wanted.pacing and not window.ready):
             return False
+        due = max(window.held, window.next_frame if self._wanted.pacing else 0.0)
+        if time.monotonic() < due:
+            self._due = due
+            return False
         return presenter.released() and presenter.ready()
-
-    @property
-    def _waits_until(self) -> float:
-        """When the window will be ready for a frame, as far as only time tells; 0.0: it is."""
-        assert self.window is not None
-        paced = self.window.next_frame if self._wanted.pacing else 0.0
-        due = max(self.window.held, paced)
-        return due if time.monotonic() < due else 0.0
 
     @property
     def _incomplete(self) -> bool:

@@ -21,6 +21,7 @@ LINUX_DMA_BUF = 0x3270
 LINUX_DRM_FOURCC = 0x3271
 WIDTH, HEIGHT = 0x3057, 0x3056
 IMAGE_PRESERVED = 0x30D2
+BUFFER_AGE = 0x313D
 SYNC_FENCE = 0x30F9
 SYNC_NATIVE_FENCE = 0x3144
 CONDITION_SATISFIED = 0x30F6
@@ -63,9 +64,13 @@ _CORE_CALLS: dict[str, tuple[Any, ...]] = {
     "eglInitialize": (_U, _P, _IP, _IP),
     "eglMakeCurrent": (_U, _P, _P, _P, _P),
     "eglQueryString": (ctypes.c_char_p, _P, _I),
+    "eglQuerySurface": (_U, _P, _P, _I, _IP),
+    "eglSwapBuffers": (_U, _P, _P),
     "eglTerminate": (_U, _P),
 }
 _EXTENSION_CALLS: dict[str, tuple[Any, ...]] = {
+    "eglSwapBuffersWithDamageKHR": (_U, _P, _P, _IP, _I),
+    "eglSwapBuffersWithDamageEXT": (_U, _P, _P, _IP, _I),
     "eglCreateImageKHR": (_P, _P, _P, _U, _P, _IP),
     "eglDestroyImageKHR": (_U, _P, _P),
     "eglCreateSyncKHR": (_P, _P, _U, _IP),
@@ -216,6 +221,28 @@ class EGL:
     def destroy_image(self, image: int) -> None:
         """Destroy an EGLImage; textures made of it live on."""
         self._calls["eglDestroyImageKHR"](self.display, image)
+
+    def buffer_age(self, surface: int) -> int:
+        """How many frames ago a surface's next buffer was drawn into; 0 where nobody knows.
+
+        (EGL_EXT_buffer_age)
+        """
+        age = ctypes.c_int(0)
+        if "EGL_EXT_buffer_age" in self.extensions:
+            self._lib.eglQuerySurface(self.display, surface, BUFFER_AGE, ctypes.byref(age))
+        return age.value
+
+    def swap(self, surface: int, changed: tuple[int, int, int, int]) -> None:
+        """Show a surface, of which only `changed` is new: x, y from the bottom, width, height.
+
+        (EGL_KHR_swap_buffers_with_damage, or the EXT of the same)
+        """
+        for kind in ("KHR", "EXT"):
+            if f"EGL_{kind}_swap_buffers_with_damage" in self.extensions:
+                swap = self._calls[f"eglSwapBuffersWithDamage{kind}"]
+                swap(self.display, surface, (ctypes.c_int * 4)(*changed), 1)
+                return
+        self._lib.eglSwapBuffers(self.display, surface)
 
     def create_sync(self) -> int:
         """A fence after all GL commands so far, to be asked; 0 where the driver has none."""

@@ -151,23 +151,28 @@ class Renderer:
 
     # -- a frame -----------------------------------------------------------
 
-    def draw(self, scene: Scene) -> None:
-        """Draw the whole framebuffer, which must be bound already."""
+    def draw(self, scene: Scene, part: Rect | None = None) -> None:
+        """Draw the part `part` of the framebuffer, all without one; it must be bound already."""
         gl = self.gl
         picture, place = self._picture, scene.place
         gl.Viewport(0, 0, scene.width, scene.height)
-        self._blacken(scene, place if picture is not None else None)
+        shown = picture is not None and place is not None
+        self._blacken(scene, place if shown else None, part)
+        if part is not None:
+            gl.Enable(api.SCISSOR_TEST)
+            gl.Scissor(*_from_bottom(part, scene))
         if picture is not None and place is not None:
             same_size = (place.width, place.height) == picture.rect[2:]
             plain = self._may_blit and same_size and picture.raw and scene.light == 1.0
-            if not (plain and self._blit(picture, place, scene.height)):
+            if not (plain and self._blit(picture, place, scene, part)):
                 flip = picture.bottom_up
                 self._draw_picture(picture, place, scene, exact=same_size, bottom_up=flip)
         self._draw_image("sprite", scene.sprite, scene)
         self._draw_image("text", scene.text, scene)
         self._draw_image("hud", scene.hud, scene)
+        gl.Disable(api.SCISSOR_TEST)
 
-    def _blacken(self, scene: Scene, place: Rect | None) -> None:
+    def _blacken(self, scene: Scene, place: Rect | None, part: Rect | None) -> None:
         """Make black what the picture leaves free.
 
         In strips, which is less to fill, and because a clear of the whole
@@ -175,28 +180,37 @@ class Renderer:
         """
         gl, width, height = self.gl, scene.width, scene.height
         x, y, w, h = place or Rect(0, height // 2, width, 0)
-        bottom = height - y - h
-        strips = ((0, height - y, width, y), (0, 0, width, bottom))
-        sides = ((0, bottom, x, h), (x + w, bottom, width - x - w, h))
+        right, below = x + w, y + h
+        strips = (
+            Rect(0, 0, width, y),
+            Rect(0, below, width, height - below),
+            Rect(0, y, x, h),
+            Rect(right, y, width - right, h),
+        )
         gl.ClearColor(0.0, 0.0, 0.0, 1.0)
-        for strip in (*strips, *sides):
-            if strip[2] > 0 and strip[3] > 0:
-                gl.Enable(api.SCISSOR_TEST)
-                gl.Scissor(*strip)
+        gl.Enable(api.SCISSOR_TEST)
+        for strip in strips:
+            rect = strip.common(part or Rect(0, 0, width, height))
+            if rect is not None:
+                gl.Scissor(*_from_bottom(rect, scene))
                 gl.Clear(api.COLOR_BUFFER_BIT)
-                gl.Disable(api.SCISSOR_TEST)
+        gl.Disable(api.SCISSOR_TEST)
 
-    def _blit(self, picture: Texture, place: Rect, height: int) -> bool:
+    def _blit(self, picture: Texture, place: Rect, scene: Scene, part: Rect | None) -> bool:
         """Copy 1:1; software Mesa makes a memcpy of the top-down case."""
+        rect = place.common(part) if part is not None else place
+        if rect is None:
+            return True
         if not picture.bind_to_read():
             picture.raw = False
             return False
-        x, y, w, h = picture.rect
-        top, bottom = height - place.y, height - place.y - h
-        first, last = (bottom, top) if picture.bottom_up else (top, bottom)
+        left, top, across, down = rect.moved(picture.rect[0] - place.x, -place.y)
+        upward = picture.bottom_up
+        first = picture.rect[1] + (picture.rect[3] - top - down if upward else top)
+        below, above = scene.height - rect.y - rect.height, scene.height - rect.y
         self.gl.BlitFramebuffer(
-            *(x, y, x + w, y + h),
-            *(place.x, first, place.x + w, last),
+            *(left, first, left + across, first + down),
+            *(rect.x, below if upward else above, rect.x + across, above if upward else below),
             *(api.COLOR_BUFFER_BIT, api.NEAREST),
         )
         self.gl.BindFramebuffer(api.READ_FRAMEBUFFER, 0)
@@ -269,3 +283,8 @@ class Renderer:
 
 def _corners(rect: Rect) -> tuple[int, int, int, int]:
     return rect.x, rect.y, rect.x + rect.width, rect.y + rect.height
+
+
+def _from_bottom(rect: Rect, scene: Scene) -> tuple[int, int, int, int]:
+    """As OpenGL counts the rows of a framebuffer."""
+    return rect.x, scene.height - rect.y - rect.height, rect.width, rect.height

@@ -91,8 +91,7 @@ def _scaled(pixels: _Pixels, place: Rect, rect: Rect) -> _Pixels:
 
 def _common(one: Rect, other: Rect) -> Rect:
     """What is in both; of no width or height where there is nothing."""
-    part = one.moved(-other.x, -other.y).clip(other.width, other.height)
-    return part.moved(other.x, other.y) if part is not None else Rect(other.x, other.y, 0, 0)
+    return one.common(other) or Rect(other.x, other.y, 0, 0)
 
 
 def _slices(rect: Rect) -> tuple[slice, slice]:

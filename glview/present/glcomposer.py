@@ -19,7 +19,7 @@ class GLComposer(Drawing):
 
     def compose(self, scene: Scene, rect: Rect, address: int) -> None:
         self._screen.resize(scene.width, scene.height)
-        self.renderer.draw(scene)
+        self.renderer.draw(scene, rect)
         stride = 4 * scene.width
         self._screen.read(rect, address + rect.y * stride + 4 * rect.x, stride)
 

@@ -22,7 +22,7 @@ from glview.gl.scene import Scene
 from glview.present import composer, xcb
 from glview.present.canvas import Canvas
 from glview.present.composer import Composer
-from glview.present.damage import changed
+from glview.present.damage import Damage
 from glview.present.lane import Lane
 from glview.present.presenter import Wanted
 from glview.present.segments import Segments
@@ -40,8 +40,7 @@ class ShmPresenter:
     """See `Presenter`. Owns `connection`, which puts, and what composes.
 
     While pictures are put, the composer's copy goes stale: `_missed` is what
-    that lacks of `_source`. `_shown` is what the window holds, None where that
-    is not certain, and `_damage` what it lacks of the picture.
+    that lacks of `_source`.
     """
 
     def __init__(self, connection: xcb.Connection, wanted: Wanted) -> None:
@@ -53,10 +52,8 @@ class ShmPresenter:
         self._composer: Composer | None = None
         self._canvas: Canvas | None = None
         self._source: PixelSource | None = None
-        self._guest = (0, 0)
         self._missed: Rect | None = None
-        self._damage: Rect | None = None
-        self._shown: Scene | None = None
+        self._damage = Damage()
         self._composed = False  # the newest of what is under way
         self._complaint = ""  # about OpenGL, said already
         self._direct = True  # what can be put is put
@@ -105,7 +102,7 @@ class ShmPresenter:
         log.warning("the guest's memory is not put out any more: %s", fault)
         self._take_over()
         self._direct = False
-        self._shown = None
+        self._damage.forget()
         self._lane.drop()
 
     # -- a frame -----------------------------------------------------------
@@ -118,23 +115,18 @@ class ShmPresenter:
 
     def accept(self, source: Source, damage: Rect) -> None:
         self._take_over()
-        whole = Rect(0, 0, source.width, source.height)
+        damage = self._damage.accept(source, damage)
         if isinstance(source, DmabufSource):
-            damage = damage if source.whole else whole  # else it is in the buffer's pixels
             self._source = None
             self._loaded().accept(source, damage.union(self._missed))
             self._missed = None
         else:
             self._source = source
             self._missed = damage.union(self._missed)
-        size = source.width, source.height
-        self._damage = damage.union(self._damage) if size == self._guest else whole
-        self._guest = size
 
     def draw(self, scene: Scene) -> None:
         self._take_over()
-        rect = changed(self._shown, scene, self._damage, self._guest)
-        self._shown, self._damage = scene, None
+        rect = self._damage.take(scene)
         source = self._source
         if source is not None and self._is_direct(scene, source):
             segment = self._segments.of(source)
@@ -189,7 +181,7 @@ class ShmPresenter:
         if source is None or source.closed:
             scene = scene._replace(place=None)
         else:
-            spare.accept(source, Rect(0, 0, *self._guest))
+            spare.accept(source, Rect(0, 0, *self._damage.guest))
         spare.compose(scene, rect, address)
 
     def keep(self) -> None:
@@ -210,7 +202,7 @@ class ShmPresenter:
         return self._composer is None or self._composer.released()
 
     def damaged(self) -> None:
-        self._shown = None
+        self._damage.forget()
 
     def close(self) -> None:
         self._take_over()

@@ -1,10 +1,18 @@
-"""Presenting by eglSwapBuffers: for GPUs, and on Wayland."""
+"""Presenting by eglSwapBuffers: for GPUs, and on Wayland.
+
+Drivers swap between a few buffers. Where they tell how old the one is that comes
+next, only what has changed since is drawn into it; and where they take it, they are
+told what that is, for compositors to look at nothing else.
+"""
 
 from __future__ import annotations
 
 from glview.gl.scene import Scene
+from glview.present.damage import Damage, History
 from glview.present.drawing import Drawing
+from glview.scanout.geometry import Rect
 from glview.scanout.mailbox import Shortcut
+from glview.scanout.source import Source
 from glview.ui.glwindow import GLWindow
 
 
@@ -19,6 +27,9 @@ class SwapPresenter(Drawing):
         super().__init__(window.gl, window.egl, alpha=window.alpha)
         self._window = window
         self._first: tuple[int, int] | None = window.size
+        self._damage = Damage()
+        self._history = History()
+        self._drawn: tuple[Rect, int] | None = None  # and how high the window is
 
     def poll(self) -> bool:
         return False
@@ -26,10 +37,18 @@ class SwapPresenter(Drawing):
     def ready(self) -> bool:
         return True
 
+    def accept(self, source: Source, damage: Rect) -> None:
+        super().accept(source, self._damage.accept(source, damage))
+
     def draw(self, scene: Scene) -> None:
+        rect = self._damage.take(scene)
+        if rect is None:
+            return
         if self._first not in (None, (scene.width, scene.height)):
             self._draw_in_first_size(scene)
-        self.renderer.draw(scene)
+        part = self._history.since(rect, self._window.buffer_age())
+        self.renderer.draw(scene, part)
+        self._drawn = rect, scene.height
 
     def _draw_in_first_size(self, scene: Scene) -> None:
         """Have Mesa notice that the window has another size than when it was made.
@@ -40,12 +59,19 @@ class SwapPresenter(Drawing):
         assert self._first is not None
         width, height = self._first
         self.renderer.draw(scene._replace(width=width, height=height))
-        self.show()
+        self._swap(Rect(0, 0, width, height), height)
 
     def show(self) -> bool:
-        self._window.swap()
-        self._first = None
+        if self._drawn is None:
+            return False
+        self._swap(*self._drawn)
+        self._drawn = None
         return True
 
+    def _swap(self, changed: Rect, height: int) -> None:
+        x, y, across, down = changed
+        self._window.swap((x, height - y - down, across, down))
+        self._first = None
+
     def damaged(self) -> None:
-        """Every frame is drawn whole."""
+        self._damage.forget()

@@ -25,6 +25,11 @@ class Rect(NamedTuple):
             return None
         return Rect(x0, y0, x1 - x0, y1 - y0)
 
+    def common(self, other: Rect) -> Rect | None:
+        """The part that lies in both, or None where there is none."""
+        part = self.moved(-other.x, -other.y).clip(other.width, other.height)
+        return part.moved(other.x, other.y) if part is not None else None
+
     def moved(self, x: int, y: int) -> Rect:
         """The same size, so much further right and down."""
         return Rect(self.x + x, self.y + y, self.width, self.height)

@@ -56,6 +56,7 @@ class GLWindow(Window):
         glfw.make_context_current(handle)
         glfw.swap_interval(int(self._vsync))
         self.egl = EGL(glfw.get_egl_display())
+        self._surface: int = glfw.get_egl_surface(handle)
         self.gl = GL(self.egl.find, es=kind == "es")
         return handle
 
@@ -97,13 +98,17 @@ class GLWindow(Window):
     def next_frame(self) -> float:
         return self._refresh.next if self._refresh is not None else 0.0
 
-    def swap(self) -> None:
-        """Show what was drawn."""
+    def buffer_age(self) -> int:
+        """How many swaps ago the buffer that is drawn into next was; 0 where nobody knows."""
+        return self.egl.buffer_age(self._surface)
+
+    def swap(self, changed: tuple[int, int, int, int]) -> None:
+        """Show what was drawn; of the window only `changed` is new, counted from the bottom."""
         if self.platform == "x11":
             # Software Mesa spins for ever on a connection that broke; Xlib notices it here.
             window_system.has_events(self._glfw, self.platform)
         if self._frames is not None:
             self._frames.ask()
-        self._glfw.swap_buffers(self._handle)
+        self.egl.swap(self._surface, changed)
         if self._refresh is not None:
             self._refresh.swapped()

@@ -14,8 +14,12 @@ from tests.support.x11 import Xvfb
 def stage(
     request: pytest.FixtureRequest, xvfb: Xvfb, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
-    """A viewer with that kind of OpenGL and of presenting, for all tests of a file in turn."""
+    """A viewer with that kind of OpenGL and of presenting, for all tests of a file in turn.
+
+    Not paced where that would have each of many changes wait for the next refresh.
+    """
     gl, present = request.param.split("-")
     folder = tmp_path_factory.mktemp("viewer")
-    with Stage(folder, xvfb, "--gl", gl, "--present", present) as stage:
+    options = ["--no-pacing"] if present == "swap" else []
+    with Stage(folder, xvfb, "--gl", gl, "--present", present, *options) as stage:
         yield stage

@@ -80,7 +80,9 @@ static struct record *records;
     F(26, I, eglDupNativeFenceFDANDROID, (P a, P b), (a, b)) \
     F(27, I, eglClientWaitSyncKHR, (P a, P b, I c, uint64_t d), (a, b, c, d)) \
     F(28, void, glEGLImageTargetTexture2DOES, (E a, P b), (a, b)) \
-    F(29, E, eglSwapBuffers, (P a, P b), (a, b))
+    F(29, E, eglSwapBuffers, (P a, P b), (a, b)) \
+    F(30, E, eglSwapBuffersWithDamageKHR, (P a, P b, P c, I d), (a, b, c, d)) \
+    F(31, E, eglSwapBuffersWithDamageEXT, (P a, P b, P c, I d), (a, b, c, d))
 
 #define DEFINE(i, result, name, parameters, arguments) \
     static result our_##name parameters { \
@@ -92,7 +94,7 @@ static struct record *records;
 FUNCTIONS(DEFINE)
 
 /* Of this one not the calls are counted, but the refreshes that they ask for. */
-enum { INTERVAL = 30 };
+enum { INTERVAL = 32 };
 static E our_eglSwapInterval(P a, I b) {
     if (records) __atomic_fetch_add(&records[INTERVAL].calls, b, __ATOMIC_RELAXED);
     return ((E(*)(P, I))entries[INTERVAL].theirs)(a, b);

@@ -14,10 +14,12 @@ _OBJECTS = {
 }
 _FENCES = {"native": "eglDupNativeFenceFDANDROID", "asked": "eglClientWaitSyncKHR"}
 _ATTACH = "glEGLImageTargetTexture2DOES"
-_SWAPS = "eglSwapBuffers", "eglSwapInterval"
+_SWAPS = "eglSwapBuffers", "eglSwapBuffersWithDamageKHR", "eglSwapBuffersWithDamageEXT"
+_INTERVAL = "eglSwapInterval"
 _NO_COPY = {
     _ATTACH,
     *_SWAPS,
+    _INTERVAL,
     *_FENCES.values(),
     *(name for pair in _OBJECTS.values() for name in pair),
 }
@@ -58,7 +60,7 @@ class GlCount:
     def swaps(self) -> tuple[int, int]:
         """How many buffers were swapped, and the sum of all intervals that were asked for."""
         calls = self._read()
-        return calls[_SWAPS[0]], calls[_SWAPS[1]]
+        return sum(calls[name] for name in _SWAPS), calls[_INTERVAL]
 
     def objects(self) -> dict[str, int]:
         """How many EGLImages and textures there are. (glview makes them one by one.)"""
