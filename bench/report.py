@@ -73,8 +73,8 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def markdown(result: Result) -> str:
     """Two tables, and the machine below them."""
-    updates = _table(_UPDATE_HEAD, (_update_row(u, result) for u in result.updates))
-    lives = _table(_LIFE_HEAD, map(_life_row, result.lives))
+    updates = table(_UPDATE_HEAD, (_update_row(u, result) for u in result.updates))
+    lives = table(_LIFE_HEAD, map(_life_row, result.lives))
     return f"{updates}\n{lives}\n{in_words(result.machine)}\n"
 
 
@@ -94,7 +94,7 @@ _LIFE_HEAD = (
 )  # fmt: skip
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -107,12 +107,12 @@ def _update_row(update: Update, result: Result) -> list[str]:
         update.via,
         update.change,
         update.viewer,
-        _ms(median(latency), percentile(latency, 0.95), min(latency)) if latency else "-",
+        milliseconds(median(latency), percentile(latency, 0.95), min(latency)) if latency else "-",
         f"{times:.2f}",
-        _ms(median(reply), percentile(reply, 0.95)) if reply else "-",
-        _ms(median(update.viewer_cpu)),
+        milliseconds(median(reply), percentile(reply, 0.95)) if reply else "-",
+        milliseconds(median(update.viewer_cpu)),
         f"{cpu_times:.2f}",
-        _ms(median(update.server_cpu)),
+        milliseconds(median(update.server_cpu)),
         str(update.lost),
         f"{update.foreign:.2f}",
     ]
@@ -131,7 +131,7 @@ def _life_row(life: Life) -> list[str]:
     ]
 
 
-def _ms(*seconds: float) -> str:
+def milliseconds(*seconds: float) -> str:
     return " / ".join(f"{1000 * value:.2f}" for value in seconds)
 
 

@@ -1,0 +1,292 @@
+"""Real QEMU's changes on the screen: how soon, and at whose expense.
+
+Every rival shows a VM of its own on an X server of its own. All run side by side and get the
+same updates in turns of a few.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import random
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple, Self
+
+from bench import payload
+from bench.guest import Guest
+from bench.measure import LOST, SETTLE, TIMEOUT, TOO_MANY_LOST, end
+from bench.process import ForeignLoad, cpu_seconds, machine, rss_mib
+from bench.report import in_words, milliseconds, percentile, table
+from bench.screen import Screen
+from bench.viewers import Viewer
+from glview.qemu.qmp import hand_over
+
+SCREEN = 1600, 1200  # a window that opens in the middle, and then grows with the guest, fits
+REST = 0.10, 0.13  # seconds between two updates: as likely in any phase of a timer of 30 ms
+CHANGES = {"full": (0, 0, *payload.SIZE), "64x64": payload.SQUARE}
+
+
+class Effort(NamedTuple):
+    """How much is measured."""
+
+    turns: int
+    updates: int  # in a turn
+    idle: float  # seconds
+
+
+FULL = Effort(turns=10, updates=20, idle=10.0)
+QUICK = Effort(turns=3, updates=10, idle=3.0)
+
+
+class Rival(NamedTuple):
+    """A way to see a VM: the value of QEMU's `-display`, and the words of a viewer's command.
+
+    In both {folder} is the VM's own; in the words {fd} is one end of a socket whose other
+    end has been given to QEMU's D-Bus display. Without words the window is QEMU's own.
+    """
+
+    name: str
+    display: str
+    words: tuple[str, ...] = ()
+
+    def lacking(self) -> str:
+        """What of it is not installed, in words; empty if all is."""
+        if self.words:
+            return "" if shutil.which(self.words[0]) else f"there is no {self.words[0]}"
+        found = subprocess.run(
+            ["qemu-system-x86_64", "-display", "help"], capture_output=True, text=True, check=False
+        )
+        kind = self.display.partition(",")[0]
+        return "" if kind in found.stdout.split() else f"this QEMU has no -display {kind}"
+
+    def view(self, folder: Path, display: str, log: Path) -> subprocess.Popen[bytes]:
+        """Run the viewer on an X display; the VM's QMP socket is folder/viewer.qmp."""
+        words = tuple(word.replace("{folder}", str(folder)) for word in self.words)
+        viewer = Viewer(self.name, words)
+        if not any("{fd}" in word for word in words):
+            return viewer.start(None, display, log)
+        with hand_over(str(folder / "viewer.qmp")) as client:
+            return viewer.start(client.fileno(), display, log)
+
+
+@dataclass
+class Shown:
+    """One rival's figures for one kind of update, times in seconds.
+
+    `latency` has one value per update; the CPU times one per turn, the mean of its updates.
+    `viewer_cpu` is empty where QEMU is its own viewer.
+    """
+
+    rival: str
+    change: str
+    latency: list[float] = field(default_factory=list)
+    drawn: list[float] = field(default_factory=list)
+    viewer_cpu: list[float] = field(default_factory=list)
+    qemu_cpu: list[float] = field(default_factory=list)
+    server_cpu: list[float] = field(default_factory=list)
+    lost: int = 0
+    foreign: float = 0.0
+
+
+@dataclass
+class Rest:
+    """One rival's processes after the updates: memory in MiB, CPU as a share of one core.
+
+    By "viewer" (unless that is QEMU), "QEMU" and "X server".
+    """
+
+    rival: str
+    rss: dict[str, float]
+    idle: dict[str, float]
+
+
+@dataclass
+class Contest:
+    """Everything that one run found out."""
+
+    machine: dict[str, str]
+    shown: list[Shown] = field(default_factory=list)
+    rests: list[Rest] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: every single value."""
+        return asdict(self)
+
+
+class Bout:
+    """A rival that shows its VM, one pixel for one pixel. Use with `with`.
+
+    `processes` are the ids of those involved, as in `Rest`. Raises RuntimeError when the
+    screen does not show the guest.
+    """
+
+    def __init__(self, rival: Rival, screen: Screen, log: Path) -> None:
+        self.rival, self._screen = rival, screen
+        self._colours = itertools.cycle(range(1, len(payload.COLOURS)))
+        with contextlib.ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+            where = rival.display.replace("{folder}", str(folder))
+            under = ("env", "-u", "WAYLAND_DISPLAY", f"DISPLAY={screen.display}")
+            self._guest = stack.enter_context(Guest(folder, where, under))
+            self.processes = {"QEMU": self._guest.qemu.pid, "X server": screen.process.pid}
+            if rival.words:
+                process = rival.view(folder, screen.display, log)
+                stack.callback(end, process)
+                self.processes["viewer"] = process.pid
+            self._x, self._y = self._find()
+            self._exit = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exit.close()
+
+    def _find(self) -> tuple[int, int]:
+        """Where the guest's first pixel is on the screen."""
+        deadline = time.monotonic() + TIMEOUT
+        while not (found := self._screen.find(payload.COLOURS[0], *payload.SIZE)):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.rival.name} does not show the guest at 1:1")
+            time.sleep(0.05)
+        return found
+
+    def turn(self, updates: int, into: Shown) -> None:
+        """A turn of updates, each after a rest: time to the screen, and CPU time."""
+        before = self.cpu()
+        for _ in range(updates):
+            time.sleep(random.uniform(*REST))
+            seconds = self._to_screen(into.change)
+            self._guest.wait_drawn()
+            if seconds is not None:
+                into.latency.append(seconds)
+            elif (lost := into.lost + 1) > TOO_MANY_LOST:
+                raise RuntimeError(f"{self.rival.name} does not show what changes: {into.change}")
+            else:
+                into.lost = lost
+        time.sleep(SETTLE)
+        used = {name: (now - before[name]) / updates for name, now in self.cpu().items()}
+        into.qemu_cpu.append(used["QEMU"])
+        into.server_cpu.append(used["X server"])
+        into.viewer_cpu += [used["viewer"]] if "viewer" in used else []
+
+    def turn_of_answers(self, updates: int, into: Shown) -> None:
+        """A turn of updates whose answers are waited for: time until the guest has drawn."""
+        for _ in range(updates):
+            time.sleep(random.uniform(*REST))
+            began = time.monotonic()
+            self._guest.order(next(self._colours), in_square=into.change != "full")
+            self._guest.wait_drawn()
+            into.drawn.append(time.monotonic() - began)
+
+    def _to_screen(self, change: str) -> float | None:
+        """Change a rectangle; seconds until the screen shows its last pixel, None if never."""
+        colour = next(self._colours)
+        x, y, width, height = CHANGES[change]
+        place = self._x + x + width - 1, self._y + y + height - 1
+        began = time.monotonic()
+        self._guest.order(colour, in_square=change != "full")
+        seen = self._screen.wait_pixel(*place, payload.COLOURS[colour], LOST)
+        return None if seen is None else seen - began
+
+    def cpu(self) -> dict[str, float]:
+        """CPU time so far of each of the processes, in seconds."""
+        return {name: cpu_seconds(pid) for name, pid in self.processes.items()}
+
+
+def run(rivals: Sequence[Rival], effort: Effort, log: Path) -> Contest:
+    """Ask everything. Raises RuntimeError when a rival shows nothing."""
+    contest = Contest(machine())
+    with contextlib.ExitStack() as stack:
+        screens = [stack.enter_context(Screen(*SCREEN)) for _ in rivals]
+        bouts = [
+            stack.enter_context(Bout(rival, screen, log))
+            for rival, screen in zip(rivals, screens, strict=True)
+        ]
+        for change in CHANGES:
+            contest.shown += _updates(bouts, change, effort)
+        contest.rests = _rests(bouts, effort.idle)
+    return contest
+
+
+def _updates(bouts: list[Bout], change: str, effort: Effort) -> list[Shown]:
+    """The same updates to all, in turns; the turn of answers before them warms up."""
+    found = [Shown(bout.rival.name, change) for bout in bouts]
+    pids = [pid for bout in bouts for pid in bout.processes.values()]
+    loads = [ForeignLoad(pids) for _ in bouts]
+    for bout, shown in zip(bouts, found, strict=True):
+        bout.turn_of_answers(effort.updates, shown)
+    for _ in range(effort.turns):
+        for bout, shown, load in zip(bouts, found, loads, strict=True):
+            with load:
+                bout.turn(effort.updates, shown)
+    for shown, load in zip(found, loads, strict=True):
+        shown.foreign = load.cores()
+    return found
+
+
+def _rests(bouts: list[Bout], seconds: float) -> list[Rest]:
+    """Memory, and CPU time while nothing changes; all rest at the same time."""
+    time.sleep(1.0)
+    before = [bout.cpu() for bout in bouts]
+    time.sleep(seconds)
+    return [
+        Rest(
+            bout.rival.name,
+            {name: rss_mib(pid) for name, pid in bout.processes.items()},
+            {name: (cpu - earlier[name]) / seconds for name, cpu in bout.cpu().items()},
+        )
+        for bout, earlier in zip(bouts, before, strict=True)
+    ]
+
+
+def markdown(contest: Contest) -> str:
+    """Two tables, what was left out, and the machine."""
+    shown = table(_SHOWN_HEAD, map(_shown_row, contest.shown))
+    rests = table(_REST_HEAD, map(_rest_row, contest.rests))
+    gaps = "".join(f"{name} left out: {why}\n" for name, why in contest.left_out.items())
+    return f"{shown}\n{rests}\n{gaps}{in_words(contest.machine)}\n"
+
+
+_SHOWN_HEAD = (
+    "change", "seen through", "to screen, ms: median / p95 / min", "guest has drawn, ms: median",
+    "viewer CPU, ms", "QEMU CPU, ms", "both, ms", "X server CPU, ms", "lost", "foreign load",
+)  # fmt: skip
+_REST_HEAD = (
+    "seen through", "viewer RSS, MiB", "QEMU RSS, MiB", "idle CPU, %: viewer", "QEMU", "X server",
+)  # fmt: skip
+
+
+def _shown_row(shown: Shown) -> list[str]:
+    latency, viewer, qemu = shown.latency, shown.viewer_cpu, median(shown.qemu_cpu)
+    return [
+        shown.change,
+        shown.rival,
+        milliseconds(median(latency), percentile(latency, 0.95), min(latency)) if latency else "-",
+        milliseconds(median(shown.drawn)),
+        milliseconds(median(viewer)) if viewer else "-",
+        milliseconds(qemu),
+        milliseconds(qemu + (median(viewer) if viewer else 0.0)),
+        milliseconds(median(shown.server_cpu)),
+        str(shown.lost),
+        f"{shown.foreign:.2f}",
+    ]
+
+
+def _rest_row(rest: Rest) -> list[str]:
+    return [
+        rest.rival,
+        *(f"{rest.rss[name]:.1f}" if name in rest.rss else "-" for name in ("viewer", "QEMU")),
+        *(
+            f"{100 * rest.idle[name]:.2f}" if name in rest.idle else "-"
+            for name in ("viewer", "QEMU", "X server")
+        ),
+    ]
