@@ -25,6 +25,13 @@
     draw.py      what the copy of a dma-buf costs alone
     cover.py minimise.py    a window over all others; a viewer that minimises itself
 
-`python -m bench.page docs/performance.md` runs them all.
+`python -m bench.rivals`: real QEMU, seen through glview, the floor, QEMU's windows and VNC.
+
+    rivals.py    who takes part
+    contest.py scores.py   the questions, the tables
+    guest.py payload.py    QEMU, and what runs in it
+
+`python -m bench.page docs/performance.md` runs all but the rivals, which scripts/rivals
+installs first.
 Method and meaning of the figures: docs/performance.md.
 """

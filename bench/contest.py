@@ -8,28 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import random
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import median
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from bench import payload
 from bench.guest import Guest
-from bench.measure import LOST, SETTLE, TIMEOUT, TOO_MANY_LOST, end
+from bench.measure import SETTLE, TIMEOUT, TOO_MANY_LOST, end
 from bench.process import ForeignLoad, cpu_seconds, machine, rss_mib
-from bench.report import in_words, milliseconds, percentile, table
+from bench.scores import Rest, Scores, Shown
 from bench.screen import Screen
 from bench.viewers import Viewer
 from glview.qemu.qmp import hand_over
 
 SCREEN = 1600, 1200  # a window that opens in the middle, and then grows with the guest, fits
-REST = 0.10, 0.13  # seconds between two updates: as likely in any phase of a timer of 30 ms
+REST = 0.1  # seconds between two updates, at least
+REFRESH = 0.03  # seconds between two looks of QEMU's at what the guest has drawn
+GOLDEN = 0.618034  # multiples of it, modulo 1, are spread evenly
+LOST = 5.0  # seconds after which an update counts as lost; QEMU's VNC may look away for 3
 CHANGES = {"full": (0, 0, *payload.SIZE), "64x64": payload.SQUARE}
 
 
@@ -76,49 +76,14 @@ class Rival(NamedTuple):
             return viewer.start(client.fileno(), display, log)
 
 
-@dataclass
-class Shown:
-    """One rival's figures for one kind of update, times in seconds.
+def rests() -> Iterator[float]:
+    """Seconds to wait before each update, so that it comes at no preferred moment.
 
-    `latency` has one value per update; the CPU times one per turn, the mean of its updates.
-    `viewer_cpu` is empty where QEMU is its own viewer.
+    What is on the screen got there by QEMU's refresh, so waiting begins in a fixed phase of
+    that; it ends in all phases equally often.
     """
-
-    rival: str
-    change: str
-    latency: list[float] = field(default_factory=list)
-    drawn: list[float] = field(default_factory=list)
-    viewer_cpu: list[float] = field(default_factory=list)
-    qemu_cpu: list[float] = field(default_factory=list)
-    server_cpu: list[float] = field(default_factory=list)
-    lost: int = 0
-    foreign: float = 0.0
-
-
-@dataclass
-class Rest:
-    """One rival's processes after the updates: memory in MiB, CPU as a share of one core.
-
-    By "viewer" (unless that is QEMU), "QEMU" and "X server".
-    """
-
-    rival: str
-    rss: dict[str, float]
-    idle: dict[str, float]
-
-
-@dataclass
-class Contest:
-    """Everything that one run found out."""
-
-    machine: dict[str, str]
-    shown: list[Shown] = field(default_factory=list)
-    rests: list[Rest] = field(default_factory=list)
-    left_out: dict[str, str] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON: every single value."""
-        return asdict(self)
+    for number in itertools.count():
+        yield REST + REFRESH * (number * GOLDEN % 1)
 
 
 class Bout:
@@ -131,6 +96,7 @@ class Bout:
     def __init__(self, rival: Rival, screen: Screen, log: Path) -> None:
         self.rival, self._screen = rival, screen
         self._colours = itertools.cycle(range(1, len(payload.COLOURS)))
+        self._rests = rests()
         with contextlib.ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
             where = rival.display.replace("{folder}", str(folder))
@@ -155,7 +121,8 @@ class Bout:
         deadline = time.monotonic() + TIMEOUT
         while not (found := self._screen.find(payload.COLOURS[0], *payload.SIZE)):
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{self.rival.name} does not show the guest at 1:1")
+                said = self._guest.qemu.output
+                raise RuntimeError(f"{self.rival.name} does not show the guest at 1:1\n{said}")
             time.sleep(0.05)
         return found
 
@@ -163,7 +130,7 @@ class Bout:
         """A turn of updates, each after a rest: time to the screen, and CPU time."""
         before = self.cpu()
         for _ in range(updates):
-            time.sleep(random.uniform(*REST))
+            time.sleep(next(self._rests))
             seconds = self._to_screen(into.change)
             self._guest.wait_drawn()
             if seconds is not None:
@@ -181,7 +148,7 @@ class Bout:
     def turn_of_answers(self, updates: int, into: Shown) -> None:
         """A turn of updates whose answers are waited for: time until the guest has drawn."""
         for _ in range(updates):
-            time.sleep(random.uniform(*REST))
+            time.sleep(next(self._rests))
             began = time.monotonic()
             self._guest.order(next(self._colours), in_square=into.change != "full")
             self._guest.wait_drawn()
@@ -202,9 +169,9 @@ class Bout:
         return {name: cpu_seconds(pid) for name, pid in self.processes.items()}
 
 
-def run(rivals: Sequence[Rival], effort: Effort, log: Path) -> Contest:
+def run(rivals: Sequence[Rival], effort: Effort, log: Path) -> Scores:
     """Ask everything. Raises RuntimeError when a rival shows nothing."""
-    contest = Contest(machine())
+    scores = Scores(machine())
     with contextlib.ExitStack() as stack:
         screens = [stack.enter_context(Screen(*SCREEN)) for _ in rivals]
         bouts = [
@@ -212,9 +179,9 @@ def run(rivals: Sequence[Rival], effort: Effort, log: Path) -> Contest:
             for rival, screen in zip(rivals, screens, strict=True)
         ]
         for change in CHANGES:
-            contest.shown += _updates(bouts, change, effort)
-        contest.rests = _rests(bouts, effort.idle)
-    return contest
+            scores.shown += _updates(bouts, change, effort)
+        scores.rests = _rests(bouts, effort.idle)
+    return scores
 
 
 def _updates(bouts: list[Bout], change: str, effort: Effort) -> list[Shown]:
@@ -245,48 +212,4 @@ def _rests(bouts: list[Bout], seconds: float) -> list[Rest]:
             {name: (cpu - earlier[name]) / seconds for name, cpu in bout.cpu().items()},
         )
         for bout, earlier in zip(bouts, before, strict=True)
-    ]
-
-
-def markdown(contest: Contest) -> str:
-    """Two tables, what was left out, and the machine."""
-    shown = table(_SHOWN_HEAD, map(_shown_row, contest.shown))
-    rests = table(_REST_HEAD, map(_rest_row, contest.rests))
-    gaps = "".join(f"{name} left out: {why}\n" for name, why in contest.left_out.items())
-    return f"{shown}\n{rests}\n{gaps}{in_words(contest.machine)}\n"
-
-
-_SHOWN_HEAD = (
-    "change", "seen through", "to screen, ms: median / p95 / min", "guest has drawn, ms: median",
-    "viewer CPU, ms", "QEMU CPU, ms", "both, ms", "X server CPU, ms", "lost", "foreign load",
-)  # fmt: skip
-_REST_HEAD = (
-    "seen through", "viewer RSS, MiB", "QEMU RSS, MiB", "idle CPU, %: viewer", "QEMU", "X server",
-)  # fmt: skip
-
-
-def _shown_row(shown: Shown) -> list[str]:
-    latency, viewer, qemu = shown.latency, shown.viewer_cpu, median(shown.qemu_cpu)
-    return [
-        shown.change,
-        shown.rival,
-        milliseconds(median(latency), percentile(latency, 0.95), min(latency)) if latency else "-",
-        milliseconds(median(shown.drawn)),
-        milliseconds(median(viewer)) if viewer else "-",
-        milliseconds(qemu),
-        milliseconds(qemu + (median(viewer) if viewer else 0.0)),
-        milliseconds(median(shown.server_cpu)),
-        str(shown.lost),
-        f"{shown.foreign:.2f}",
-    ]
-
-
-def _rest_row(rest: Rest) -> list[str]:
-    return [
-        rest.rival,
-        *(f"{rest.rss[name]:.1f}" if name in rest.rss else "-" for name in ("viewer", "QEMU")),
-        *(
-            f"{100 * rest.idle[name]:.2f}" if name in rest.idle else "-"
-            for name in ("viewer", "QEMU", "X server")
-        ),
     ]

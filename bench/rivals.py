@@ -4,42 +4,41 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import which
 
-from bench import contest, report, viewers
+from bench import contest, report, scores, viewers
 from bench.contest import Rival
 from tests.support.qemu import BINARY, P2P
 
 VNC = "vncviewer"
 
+GLVIEW = Rival(
+    viewers.GLVIEW, P2P, (sys.executable, "-m", "glview", "-v", "--qmp", "{folder}/viewer.qmp")
+)
+GTK = Rival("QEMU's gtk window", "gtk,zoom-to-fit=off,show-menubar=off,show-tabs=off")
+SDL = Rival("QEMU's sdl window", "sdl")
+TIGERVNC = Rival(
+    "VNC, TigerVNC",
+    "vnc=unix:{folder}/vnc",
+    (VNC, "-SecurityTypes=None", "-RemoteResize=0", "-AlertOnFatalError=0", "{folder}/vnc"),
+)
 
-def known_rivals(folder: Path) -> list[Rival]:
+
+def everybody(folder: Path) -> list[Rival]:
     """Those that are known; the floor is built in `folder`."""
-    gtk = "gtk,zoom-to-fit=off,show-menubar=off,show-tabs=off"
-    vnc = (VNC, "-SecurityTypes=None", "-RemoteResize=0", "-AlertOnFatalError=0", "{folder}/vnc")
-    glview = (sys.executable, "-m", "glview", "-v", "--qmp", "{folder}/viewer.qmp")
-    return [
-        Rival(viewers.FLOOR, P2P, viewers.floor(folder).command),
-        Rival(viewers.GLVIEW, P2P, glview),
-        Rival("QEMU's gtk window", gtk),
-        Rival("QEMU's sdl window", "sdl"),
-        Rival("VNC, TigerVNC", "vnc=unix:{folder}/vnc", vnc),
-    ]
+    floor = Rival(viewers.FLOOR, P2P, viewers.floor(folder).command)
+    return [floor, GLVIEW, GTK, SDL, TIGERVNC]
 
 
-def versions(log: Path) -> dict[str, str]:
-    """Of QEMU and the VNC viewer; the OpenGL that glview named, if it used any."""
-    found = {"QEMU": _first_line(BINARY, "--version")}
-    if shutil.which(VNC):
-        found["VNC viewer"] = _first_line(VNC, "--version")
-    if opengl := viewers.renderer(log):
-        found["OpenGL"] = opengl
-    return found
+def versions() -> dict[str, str]:
+    """Of QEMU, and of the VNC viewer if there is one."""
+    names = {"QEMU": BINARY, "VNC viewer": VNC}
+    return {what: _first_line(name, "--version") for what, name in names.items() if which(name)}
 
 
 def _first_line(*argv: str) -> str:
@@ -74,24 +73,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = options().parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="bench-") as text:
         folder = Path(text)
-        known = known_rivals(folder) + [Rival(v.name, P2P, v.command) for v in args.viewer]
+        known = everybody(folder) + [Rival(v.name, P2P, v.command) for v in args.viewer]
         gaps = {rival.name: why for rival in known if (why := rival.lacking())}
         log = args.log or folder / "log"
         try:
             there = [rival for rival in known if rival.name not in gaps]
             result = contest.run(there, contest.QUICK if args.quick else contest.FULL, log)
-        except RuntimeError as error:
+        except (RuntimeError, AssertionError, TimeoutError) as error:
             print(f"{log.read_text() if log.exists() else ''}bench: {error}", file=sys.stderr)
             return 1
-        result.machine |= versions(log)
+        result.machine |= versions()
     result.left_out = gaps
     publish(result, args)
     return int(any(shown.lost for shown in result.shown) or (args.all and bool(gaps)))
 
 
-def publish(result: contest.Contest, args: argparse.Namespace) -> None:
+def publish(result: scores.Scores, args: argparse.Namespace) -> None:
     """Tables to stdout, files where wanted."""
-    text = contest.markdown(result)
+    text = scores.markdown(result)
     print(text)
     if args.json:
         args.json.write_text(json.dumps(result.as_dict(), indent=1) + "\n")

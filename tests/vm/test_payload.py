@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import payload
+from bench import contest, payload
+from bench.contest import Effort
 from bench.guest import Guest
+from bench.rivals import GLVIEW
 from tests.support.screen import Picture, assert_same
 from tests.support.wait import until
 
@@ -41,3 +43,17 @@ def test_it_rests_between_two_bytes(tmp_path: Path) -> None:
         guest.order(1)
         guest.wait_drawn()
         until(lambda: "HLT=1" in guest.qemu.hmp("info registers"), "the CPU to halt", 2.0)
+
+
+def test_what_it_draws_is_seen_through_glview(tmp_path: Path) -> None:
+    """A whole contest with one that takes part: every change is found on the screen."""
+    found = contest.run([GLVIEW], Effort(turns=1, updates=3, idle=0.1), tmp_path / "log")
+    assert [(row.change, len(row.latency), row.lost) for row in found.shown] == [
+        ("full", 3, 0),
+        ("64x64", 3, 0),
+    ]
+    for row in found.shown:
+        assert min(row.drawn) > 0
+        assert row.viewer_cpu[0] > 0
+        assert row.qemu_cpu[0] > 0
+    assert set(found.rests[0].rss) == {"viewer", "QEMU", "X server"}
