@@ -21,7 +21,7 @@ DONE = b"!"
 
 _IN_SQUARE = 4
 _GDT = 0x7D10
-_FLAT_DATA = bytes.fromhex("ffff000000 92cf00")  # a writable segment of 4 GiB at 0
+_FLAT_DATA = bytes.fromhex("ffff 000000 92 cf 00")  # a writable segment of 4 GiB at 0
 
 
 def options(folder: Path, serial: Path) -> list[str]:
