@@ -1,4 +1,8 @@
-"""How often a window's monitor shows another picture, for swaps that nothing else paces."""
+"""How often a window's monitor shows another picture, for swaps that nothing else paces.
+
+What changes now and then is shown at once, however soon after the frame before: that
+is when somebody waits for it. But over any longer time there is one swap a refresh.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,14 @@ from typing import Any
 DEFAULT_RATE = 60.0
 """Hz, where the monitor has none to tell: Xvfb's, or a virtual machine's."""
 
+LEAD = 0.5
+"""Seconds that swaps may be ahead of the monitor."""
+
 _LOOK_AFTER = 1.0  # seconds between looks at the monitors, which wait for the X server
 
 
 class Refresh:
-    """Knows when the next swap of a window is due: one refresh after the last.
+    """Knows when the next swap of a window is due.
 
     GLFW tells where a window is by a callback; `moved` is to be called by that.
     """
@@ -24,6 +31,7 @@ class Refresh:
         self._looked = 0.0
         self._stale = True
         self._rate = DEFAULT_RATE
+        self._done = 0.0  # when the monitor will have shown all swaps, one a refresh
         self.next = 0.0
         """When that is, in monotonic seconds."""
 
@@ -38,7 +46,8 @@ class Refresh:
         if self._stale and now >= self._looked + _LOOK_AFTER:
             self._stale, self._looked = False, now
             self._rate = self._monitors_rate() or DEFAULT_RATE
-        self.next = now + 1 / self._rate
+        self._done = max(self._done, now) + 1 / self._rate
+        self.next = self._done - LEAD
 
     def _monitors_rate(self) -> float:
         """That of the monitor with the window's middle, else of the primary one; 0 if unknown."""
