@@ -2,7 +2,7 @@
 
 QEMU repeats the same few header bytes for ever, so a header is parsed once
 and then recognised by its bytes. Bodies stay in the socket until whoever
-handles the call says where they go.
+handles the call says where they go; tiny ones come along with the header.
 """
 
 from __future__ import annotations
@@ -26,7 +26,24 @@ _MAX_FDS = 253  # SCM_MAX_FD of Linux
 _ANCILLARY = socket.CMSG_SPACE(_MAX_FDS * 4)
 _KNOWN_HEADERS = 64
 _RETURN = struct.Struct("<BBBBIIIBBBBI")  # fixed header, then the field REPLY_SERIAL
+_SERIAL = {False: struct.Struct("<I"), True: struct.Struct(">I")}
+_SERIAL_AT = 8  # in the fixed header
 _DRAIN = 1 << 20
+
+
+class _Shape:
+    """What the fixed headers of many messages have in common: all but the serial.
+
+    `size` is the length of the fields with their padding; `end` what is read
+    at once, with a tiny body.
+    """
+
+    __slots__ = ("end", "header", "size")
+
+    def __init__(self, header: wire.FixedHeader) -> None:
+        self.header = header
+        self.size = header.fields_padded
+        self.end = self.size + (header.body_length if header.body_length <= _AHEAD else 0)
 
 
 class Call:
@@ -38,11 +55,16 @@ class Call:
     __slots__ = ("ahead", "big_endian", "fds", "fields", "left", "serial", "wants_reply")
 
     def __init__(
-        self, fields: wire.Fields, header: wire.FixedHeader, fds: list[int], ahead: memoryview
+        self,
+        fields: wire.Fields,
+        header: wire.FixedHeader,
+        serial: int,
+        fds: list[int],
+        ahead: memoryview,
     ) -> None:
         self.fields = fields
         self.ahead = ahead  # all of the body, or nothing
-        self.serial = header.serial
+        self.serial = serial
         self.big_endian = header.big_endian
         self.wants_reply = not header.flags & wire.NO_REPLY_EXPECTED
         self.left = header.body_length
@@ -79,6 +101,7 @@ class Framing:
         self._sock = sock
         self._small = bytearray(_SMALL)
         self._view = memoryview(self._small)
+        self._shapes: dict[bytes, _Shape] = {}
         self._headers: dict[bytes, wire.Fields] = {}
         self._lock = threading.Lock()
         self._outbox: deque[bytes] = deque()
@@ -101,7 +124,8 @@ class Framing:
             ready = self._poll.poll(None if timeout is None else max(0.0, timeout * 1000))
             if not ready or ready[0][1] & ~select.POLLOUT:
                 return bool(ready)
-            self._flush()
+            with self._lock:
+                self._drain()
 
     def next(self) -> Call | None:
         """The next message's header; None at the end of the stream.
@@ -115,12 +139,12 @@ class Framing:
             self._recorder.arrive()
         call: Call | None = None
         try:
-            header = wire.parse_fixed(self._view[: wire.FIXED_HEADER])
-            size = header.fields_padded
-            end = size + (header.body_length if header.body_length <= _AHEAD else 0)
+            shape, serial = self._shape()
+            size, end = shape.size, shape.end
             raw = self._view[:end] if end <= _SMALL else memoryview(bytearray(end))
             self._exactly(raw)
-            call = Call(self._fields(bytes(raw[:size]), header), header, fds, raw[size:])
+            fields = self._fields(bytes(raw[:size]), shape.header)
+            call = Call(fields, shape.header, serial, fds, raw[size:])
             return call
         finally:
             if call is None:
@@ -150,6 +174,20 @@ class Framing:
                 _close_all(fds)
                 raise
         return fds
+
+    def _shape(self) -> tuple[_Shape, int]:
+        """What the fixed header says, and the serial."""
+        raw = bytes(self._view[: wire.FIXED_HEADER])
+        key = raw[:_SERIAL_AT] + raw[_SERIAL_AT + 4 :]
+        known = self._shapes.get(key)
+        if known is None:
+            known = _Shape(wire.parse_fixed(raw))
+            if len(self._shapes) < _KNOWN_HEADERS:
+                self._shapes[key] = known
+        (serial,) = _SERIAL[known.header.big_endian].unpack_from(raw, _SERIAL_AT)
+        if not serial:
+            raise ProtocolError("a message without a serial number")
+        return known, serial
 
     def _fields(self, raw: bytes, header: wire.FixedHeader) -> wire.Fields:
         known = self._headers.get(raw)
@@ -206,45 +244,43 @@ class Framing:
     def reply(self, serial: int) -> None:
         """Answer a call with an empty reply. Never waits."""
         self.replied_at = time.monotonic()
-        self._send(
-            _RETURN.pack(
-                *(ord("l"), wire.RETURN, wire.NO_REPLY_EXPECTED, 1, 0, self._next(), 8),
+        with self._lock:
+            own = self._next()
+            data = _RETURN.pack(
+                *(ord("l"), wire.RETURN, wire.NO_REPLY_EXPECTED, 1, 0, own, 8),
                 *(5, 1, ord("u"), 0, serial),
             )
-        )
+            self._outbox.append(data)
+            self._drain()
         if self._recorder.on:
             self._recorder.reply(serial)
 
     def send(self, message: wire.Message) -> None:
         """Send any other message. Never waits."""
-        message.serial = self._next()
-        self._send(wire.encode(message))
+        with self._lock:
+            message.serial = self._next()
+            self._outbox.append(wire.encode(message))
+            self._drain()
 
     def _next(self) -> int:
-        with self._lock:
-            self._serial = self._serial % 0xFFFF_FFFF + 1
-            return self._serial
+        self._serial = self._serial % 0xFFFF_FFFF + 1
+        return self._serial
 
-    def _send(self, data: bytes) -> None:
-        with self._lock:
-            self._outbox.append(data)
-        self._flush()
-
-    def _flush(self) -> None:
-        with self._lock:
-            while self._outbox:
-                data = self._outbox[0]
-                try:
-                    sent = self._sock.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-                except BlockingIOError:
-                    return
-                except OSError:  # the reader sees the end of the stream too
-                    self._outbox.clear()
-                    return
-                if sent < len(data):
-                    self._outbox[0] = data[sent:]
-                    return
-                self._outbox.popleft()
+    def _drain(self) -> None:
+        """Send what fits; the lock is held."""
+        while self._outbox:
+            data = self._outbox[0]
+            try:
+                sent = self._sock.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            except BlockingIOError:
+                return
+            except OSError:  # the reader sees the end of the stream too
+                self._outbox.clear()
+                return
+            if sent < len(data):
+                self._outbox[0] = data[sent:]
+                return
+            self._outbox.popleft()
 
 
 def _close_all(fds: list[int]) -> None:

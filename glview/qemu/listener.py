@@ -140,9 +140,9 @@ class Listener:
         """Wait for the next message, doing what falls due meanwhile."""
         livelock, mailbox = self._picture.livelock, self.mailbox
         while True:
-            asked = (replies.deadline() for replies in self._replies)
+            asked = [replies.deadline() for replies in self._replies]
             times = self._picture.settle_at, livelock.due, mailbox.settle_at, *asked
-            deadline = min((t for t in times if t is not None), default=None)
+            deadline = min([t for t in times if t is not None], default=None)
             if deadline is None:
                 self._framing.wait(None)
                 return

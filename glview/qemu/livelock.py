@@ -64,6 +64,9 @@ class Livelock:
 
     def update(self, rect: Rect, serial: int) -> None:
         """Pass it on, now or when it is due."""
+        if self._whole is None:
+            self._pass_on(rect, serial)
+            return
         now, answered = time.monotonic(), self._answered()
         if answered < self._came or rect != self._whole or now - answered > REST:
             self._start(now)

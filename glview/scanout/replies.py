@@ -45,6 +45,8 @@ class Replies:
 
     def deadline(self) -> float | None:
         """When the oldest must be answered (monotonic seconds), or None."""
+        if not self._waiting:  # mostly so, and no lock is needed to see that
+            return None
         with self._lock:
             return self._waiting[0][1] if self._waiting else None
 
