@@ -187,7 +187,7 @@ def upload_picture(texture: UploadTexture, source: PixelSource, rect: Rect) -> N
     """Copy `rect` of the guest's picture into a texture made for `channels_for` it."""
     fmt, stride = source.format, source.stride
     start = rect.y * stride + rect.x * fmt.size
-    with source:
+    with source.reading():
         if fmt.swizzle and stride % 4 == 0:
             texture.upload(rect, source.memory.address + start, stride)
             return

@@ -41,7 +41,7 @@ class CPUComposer:
             return
         x, y, width, height = rect
         start = y * source.stride + x * source.format.size
-        with source:
+        with source.reading():
             part = source.memory.view[start:]
             pixels = to_bgrx(part, width, height, source.stride, source.format)
             self._picture[y : y + height, x : x + width] = pixels

@@ -6,31 +6,32 @@ listener thread puts such updates by itself. That saves waking a second thread,
 which costs more than all the rest of a small update.
 
 The lane is open for one source at a time. The main thread closes it before it
-touches anything that the listener thread would: the frame, what is put, memory.
+touches anything that the listener thread would: the frame, what is put, segments.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 from glview.errors import NoDisplayError
 from glview.present import xcb
-from glview.present.segments import Segment
+from glview.present.segments import Segment, Segments
 from glview.scanout.geometry import Rect
 from glview.scanout.source import PixelSource, Source
 
 
 class Lane:
-    """Puts by `connection`, at most `most` batches at a time.
+    """Puts by `connection` out of `segments`, at most `most` batches at a time.
 
     `fault` is what the X server refused. A batch holds its source until it is done.
     """
 
-    def __init__(self, connection: xcb.Connection, most: int) -> None:
+    def __init__(self, connection: xcb.Connection, segments: Segments, most: int) -> None:
         self._connection = connection
+        self._segments = segments
         self._most = most
         self._lock = threading.Lock()  # for all below
         self._under_way: deque[ExitStack] = deque()
@@ -64,7 +65,7 @@ class Lane:
     def put(self, source: PixelSource, segment: Segment, rect: Rect) -> None:
         """A batch: `rect` of `source` goes to the same place in the window."""
         batch = ExitStack()
-        batch.enter_context(source)
+        batch.enter_context(source.reading())
         self._under_way.append(batch)
         puts = list(_puts(source, segment, rect))
         for number, (pixels, part, at) in enumerate(puts, 1):
@@ -83,13 +84,18 @@ class Lane:
 
     # -- listener thread ---------------------------------------------------
 
-    def offer(self, source: Source | None, rect: Rect) -> bool:
-        """Put `rect` of `source`, which has changed, at once. False: it is the main thread's."""
+    def offer(
+        self, source: Source | None, rect: Rect, renew: Callable[[], None] | None = None
+    ) -> bool:
+        """See `Shortcut`."""
         with self._lock:
             if self._open is None or self._open[0] is not source or self._open[0].memory.shrunk:
                 return False
             if not self._free():
                 return False
+            if renew is not None:
+                renew()
+                self._open = self._open[0], self._segments.of(self._open[0])
             self.put(*self._open, rect)
             self._connection.flush()
             self._changed = rect.union(self._changed)

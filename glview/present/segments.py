@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from glview.present.xcb import Connection
 from glview.scanout.geometry import span
+from glview.scanout.memory import Memory
 from glview.scanout.source import PixelSource
 
 # A guest flips between two pages, or three; a picture made of bytes has as many buffers.
@@ -32,12 +33,12 @@ class Segments:
         self._connection = connection
         self._known: dict[tuple[int, int], Segment] = {}
         self._shape = (0, 0, 0)
-        self._latest: tuple[PixelSource, Segment] | None = None
+        self._latest: tuple[Memory, Segment] | None = None
 
     def of(self, source: PixelSource) -> Segment:
         """The segment that holds `source`, attached if need be."""
-        if self._latest is None or self._latest[0] is not source:
-            self._latest = source, self._find(source)
+        if self._latest is None or self._latest[0] is not source.memory:
+            self._latest = source.memory, self._find(source)
         return self._latest[1]
 
     def _find(self, source: PixelSource) -> Segment:

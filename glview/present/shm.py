@@ -47,8 +47,8 @@ class ShmPresenter:
         self._connection = connection
         self._wanted = wanted
         self._most = 1 if wanted.pacing else _MOST
-        self._lane = Lane(connection, self._most)
         self._segments = Segments(connection)
+        self._lane = Lane(connection, self._segments, self._most)
         self._composer: Composer | None = None
         self._canvas: Canvas | None = None
         self._source: PixelSource | None = None

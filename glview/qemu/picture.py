@@ -19,6 +19,7 @@ from glview.qemu.framing import Call, Framing
 from glview.qemu.livelock import Livelock
 from glview.scanout import checks
 from glview.scanout.copier import Copier, copyable, likeness
+from glview.scanout.formats import PixelFormat
 from glview.scanout.geometry import Rect
 from glview.scanout.kept import Maps
 from glview.scanout.mailbox import Cursor, Mailbox, Pointer
@@ -135,13 +136,19 @@ class PictureCalls:
         needed = checks.picture(width, height, stride, fmt)
         if length != call.left or length < needed:
             raise ProtocolError(f"{length} bytes for a picture of {needed}")
+        self._frame(call, (width, height), stride, fmt, needed)
+
+    def _frame(
+        self, call: Call, size: tuple[int, int], stride: int, fmt: PixelFormat, needed: int
+    ) -> None:
+        """Receive a whole picture of `needed` bytes; QEMU may send more than that."""
         with self._guard:
             memory = self._shadow.begin(needed)
-        self._framing.read_into(call, memory)  # QEMU may send more than the picture
+        self._framing.read_into(call, memory)
         if self._recorder.on:
             self._recorder.offer(BYTES)
         with self._guard:
-            self._shadow.commit(width, height, stride, fmt)
+            self._shadow.commit(*size, stride, fmt)
             self._came_as_bytes()
 
     def _update(self, call: Call) -> None:
@@ -152,6 +159,9 @@ class PictureCalls:
         needed = checks.picture(width, height, stride, fmt)
         if length != call.left or length < needed:
             raise ProtocolError(f"{length} bytes for a rectangle of {needed}")
+        if self._shadow.is_all(rect, fmt):
+            self._frame(call, (width, height), stride, fmt, needed)
+            return
         if len(self._scratch) < needed:
             self._scratch = bytearray(needed)
         pixels = memoryview(self._scratch)[:needed]

@@ -73,8 +73,13 @@ class Snapshot:
 class Shortcut(Protocol):
     """A way to the screen for the listener thread, without the main thread."""
 
-    def offer(self, source: Source | None, rect: Rect) -> bool:
-        """Show `rect` of `source`, which has changed, at once. False: it is the main thread's."""
+    def offer(
+        self, source: Source | None, rect: Rect, renew: Callable[[], None] | None = None
+    ) -> bool:
+        """Show `rect` of `source`, which has changed, at once. False: it is the main thread's.
+
+        It changes by `renew()`, if there is one, which is called only if it is shown.
+        """
 
     def settle(self) -> bool:
         """Let go of sources that have been shown. False where the main thread has to look."""
@@ -134,11 +139,16 @@ class Mailbox:
             self._add_damage(rect)
         self._ring()
 
-    def _has_passed(self, rect: Rect) -> bool:
+    def renew(self, source: Source, rect: Rect, renew: Callable[[], None]) -> bool:
+        """If `source` is shown, have `rect` of it changed by `renew()`. False: nothing was done."""
+        with self.lock:
+            return source is self._newest() and self._has_passed(rect, renew)
+
+    def _has_passed(self, rect: Rect, renew: Callable[[], None] | None = None) -> bool:
         """Whether it went the short way, which nothing may be overtaken on."""
         if self.shortcut is None or self._awake or self._hidden or self._off:
             return False
-        passed = self.shortcut.offer(self._newest(), rect)
+        passed = self.shortcut.offer(self._newest(), rect, renew)
         if passed:
             self.settle_at = time.monotonic() + SETTLE_AFTER
         return passed

@@ -10,8 +10,7 @@ belongs to, the picture is copied first (copy on write).
 from __future__ import annotations
 
 import threading
-from types import TracebackType
-from typing import Self
+from contextlib import AbstractContextManager
 
 from glview.scanout.formats import PixelFormat
 from glview.scanout.geometry import Rect
@@ -32,8 +31,8 @@ class Buffer:
 class BytesSource(PixelSource):
     """A picture received as bytes; keeps its buffer from being received into.
 
-    `with source:` around reading keeps rectangles from being copied in, and
-    the buffer from being received into even if the source is closed meanwhile.
+    `reading()` keeps rectangles from being copied in, and the buffer from being
+    received into even if the source is closed or renewed meanwhile.
     """
 
     def __init__(
@@ -44,27 +43,39 @@ class BytesSource(PixelSource):
         self._buffer = buffer
         buffer.users += 1
 
-    def __enter__(self) -> Self:
-        with self._shadow.lock:
-            self._buffer.users += 1
-            self._buffer.readers += 1
-        return self
+    def reading(self) -> AbstractContextManager[object]:
+        return _Reading(self._shadow, self._buffer)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def renew(self, buffer: Buffer) -> None:
+        """It is what is in `buffer` from here on, which is alike. Nobody else uses it now."""
         with self._shadow.lock:
             self._buffer.users -= 1
-            self._buffer.readers -= 1
+            buffer.users += 1
+        self._buffer, self.memory = buffer, buffer.memory
 
     def close(self) -> None:
         if not self.closed:
             super().close()
             with self._shadow.lock:
                 self._buffer.users -= 1
+
+
+class _Reading:
+    """See `BytesSource.reading`."""
+
+    def __init__(self, shadow: Shadow, buffer: Buffer) -> None:
+        self._shadow = shadow
+        self._buffer = buffer
+
+    def __enter__(self) -> None:
+        with self._shadow.lock:
+            self._buffer.users += 1
+            self._buffer.readers += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._shadow.lock:
+            self._buffer.users -= 1
+            self._buffer.readers -= 1
 
 
 class Shadow:
@@ -76,6 +87,7 @@ class Shadow:
         self._pool: list[Buffer] = []
         self._current: Buffer | None = None
         self._incoming: Buffer | None = None
+        self._source: BytesSource | None = None  # published last
         self._size = (0, 0)  # shown
         self._extent = (0, 0)  # received: more than is shown where `crop` cut it
         self._stride = 0
@@ -91,9 +103,23 @@ class Shadow:
     def commit(self, width: int, height: int, stride: int, fmt: PixelFormat) -> None:
         """The frame begun last is complete: show it."""
         assert self._incoming is not None
-        self._adopt(self._incoming, (width, height), stride, fmt)
-        self._incoming = None
-        self._publish(Rect(0, 0, width, height))
+        buffer, self._incoming = self._incoming, None
+        rect = Rect(0, 0, width, height)
+        source = self._source
+        alike = self.is_all(rect, fmt) and stride == self._stride
+        passed = (
+            alike
+            and source is not None
+            and self._mailbox.renew(source, rect, lambda: source.renew(buffer))
+        )
+        self._adopt(buffer, (width, height), stride, fmt)
+        if not passed:
+            self._publish(rect)
+
+    def is_all(self, rect: Rect, fmt: PixelFormat) -> bool:
+        """Whether that is the whole picture, as it is already."""
+        same = rect == (0, 0, *self._size) and self._size == self._extent
+        return same and fmt is self._format
 
     # -- rectangles --------------------------------------------------------
 
@@ -136,7 +162,7 @@ class Shadow:
         if self._current is not None:
             with self.lock:
                 self._current.users -= 1
-        self._current = self._incoming = None
+        self._current = self._incoming = self._source = None
         self._format = None
         self._size = self._extent = (0, 0)
         self._pool.clear()
@@ -172,6 +198,7 @@ class Shadow:
         assert self._format is not None
         with self.lock:
             source = BytesSource(self, self._current, self._size, self._stride, self._format)
+        self._source = source
         self._mailbox.put_source(source, damage, updated=True, supersedes=supersedes)
 
     def _make_room(self, rect: Rect, fmt: PixelFormat) -> bool:

@@ -8,8 +8,8 @@ immutable except for the pixels themselves.
 from __future__ import annotations
 
 import os
-from types import TracebackType
-from typing import NamedTuple, Self
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
 
 from glview.scanout.formats import PixelFormat
 from glview.scanout.memory import Memory
@@ -35,17 +35,9 @@ class PixelSource:
         self.stride = stride
         self.format = fmt
 
-    def __enter__(self) -> Self:
+    def reading(self) -> AbstractContextManager[object]:
         """Around reading the pixels: they hold still, unless they are live."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Reading is over."""
+        return nullcontext()
 
     def close(self) -> None:
         """Let go of the memory."""

@@ -53,7 +53,29 @@ def test_the_main_thread_sleeps(stage: Stage, carrier: Carrier, canvas: Canvas) 
     change(stage, carrier, canvas, (0, 0, 9, 9))
     turns = stage.viewer.turns
     change(stage, carrier, canvas, *((7 * n, 5 * n, 1 + n, 30) for n in range(30)))
+    change(stage, carrier, canvas, *[canvas.all] * 10)
     assert stage.viewer.turns - turns <= 2  # it may have been about to sleep
+
+
+def test_whole_frames(stage: Stage, canvas: Canvas) -> None:
+    """Which are received into one buffer after the other: the main thread knows the last one."""
+    shape = sprite(24, 16)
+    stage.listener.cursor_define(24, 16, 0, 0, shape[..., [2, 1, 0, 3]].tobytes())
+    Sent().show(stage.listener, canvas)
+    stage.wait_shows(canvas.picture())
+    change(stage, Sent(), canvas, (0, 0, 9, 9))
+    for count in range(1, 8):
+        turns = stage.viewer.turns
+        for _ in range(count):
+            canvas.scribble(*canvas.all)
+            Sent().show(stage.listener, canvas)
+            stage.wait_shows(canvas.picture(), "a frame")
+            change(stage, Sent(), canvas, (7, 5, 30, 20))
+        assert stage.viewer.turns - turns <= 2
+        stage.listener.mouse_set(5, 5, 1)
+        stage.wait_shows(over(canvas.picture(), shape, 5, 5), "the pointer", tolerance=1)
+        stage.listener.mouse_set(5, 5, 0)
+        stage.wait_shows(canvas.picture(), "no pointer")
 
 
 @each_carrier

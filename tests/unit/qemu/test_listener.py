@@ -91,7 +91,7 @@ def no_fd_is_left() -> Iterator[None]:
 
 def rows(source: Source | None) -> bytes:
     assert isinstance(source, PixelSource)
-    with source:
+    with source.reading():
         view = source.memory.view
         row = source.width * source.format.size
         return b"".join(

@@ -89,7 +89,7 @@ def bench() -> Iterator[Bench]:
 def shown(snapshot: Snapshot) -> list[bytes]:
     source = snapshot.source
     assert isinstance(source, PixelSource)
-    with source:
+    with source.reading():
         row = source.width * 4
         starts = range(0, source.stride * source.height, source.stride)
         rows = [bytes(source.memory.view[at : at + row]) for at in starts]

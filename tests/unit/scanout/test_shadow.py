@@ -110,7 +110,7 @@ def test_while_the_picture_is_read_a_rectangle_goes_into_a_copy(picture: Picture
     picture.take()
     source = picture.source
     assert source is not None
-    with source:
+    with source.reading():
         picture.update(Rect(0, 0, 1, 1), 7)
         assert read(source) == [[1, 1], [1, 1]]
     news = picture.take()
@@ -123,7 +123,7 @@ def test_while_a_closed_picture_is_read_no_frame_goes_into_it(picture: Picture) 
     picture.scanout(2, 1, 1)
     source = picture.take().source
     assert isinstance(source, PixelSource)
-    with source:
+    with source.reading():
         for value in (2, 3, 4, 5):
             picture.scanout(2, 1, value)
             picture.take()  # closes it the first time
@@ -143,7 +143,7 @@ def test_damage_not_looked_at_survives_a_copy(picture: Picture) -> None:
     picture.take()
     picture.update(Rect(3, 3, 1, 1), 2)
     assert picture.source is not None
-    with picture.source:
+    with picture.source.reading():
         picture.update(Rect(0, 0, 1, 1), 3)
     assert picture.take().damage == Rect(0, 0, 4, 4)
 
@@ -202,7 +202,7 @@ def test_writer_and_reader_never_see_each_other_halfway() -> None:
         for _ in range(200):
             picture.take()
             assert picture.source is not None
-            with picture.source:
+            with picture.source.reading():
                 rows = read(picture.source)
             assert len({value for row in rows for value in row}) == 1
     finally:
