@@ -166,7 +166,7 @@ class App:
         window = self._view.window
         if window is not None and window.has_events:
             return  # nothing will become readable for those
-        if self._reading and self._view.released():
+        if self._reading and self._view.intake.released():
             return  # just now, which nothing will tell of again
         now = time.monotonic()
         times = self._view.deadlines()
@@ -219,14 +219,14 @@ class App:
     def _serve_guest(self) -> None:
         """Read the dma-buf that has changed, while QEMU waits for that; then let it go on."""
         view = self._view
-        self._reading = not view.released()
+        self._reading = not view.intake.released()
         if self._reading:
             return
         self._let_go()
-        if view.unread and (self._still_asked() or view.rested):
+        if view.intake.unread and (self._still_asked() or view.intake.rested):
             self._covered, self._asked = self._asked, []
             view.read()
-            self._reading = not view.released()
+            self._reading = not view.intake.released()
             if not self._reading:
                 self._let_go()
         elif self._asked:  # nothing of it will be shown
@@ -237,7 +237,7 @@ class App:
         """The buffer is no longer read."""
         if self._covered and not self._answer():
             log.debug("the guest's buffer was read for too long")
-            self._view.tear()
+            self._view.intake.tear()
 
     def _still_asked(self) -> bool:
         """Whether QEMU still waits; the listener does not let it for long."""

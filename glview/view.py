@@ -8,15 +8,15 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Literal
 
-from glview.errors import NoGraphicsError
 from glview.gl.scene import Scene
+from glview.intake import PROBLEM_SHOWN, Intake
 from glview.present import opening
 from glview.present.measured import MeasuredPresenter
 from glview.present.presenter import Presenter, Wanted
 from glview.scanout.geometry import Rect, fit
 from glview.scanout.mailbox import Shortcut, Snapshot
-from glview.scanout.screen import REST, SHOW_AFTER, Screen
-from glview.scanout.source import DmabufSource, Source
+from glview.scanout.screen import SHOW_AFTER, Screen
+from glview.scanout.source import DmabufSource
 from glview.stats.recorder import Recorder
 from glview.ui.controls import Controls
 from glview.ui.hud import Hud
@@ -28,7 +28,6 @@ from glview.ui.window import Window
 log = logging.getLogger(__name__)
 
 GONE_LIGHT = 0.4  # how bright the last picture of a VM that has gone stays
-PROBLEM_SHOWN = 10.0  # seconds
 SETTLED = 0.25  # seconds after the user's last resize
 
 PointerMode = Literal["normal", "hidden", "locked"]
@@ -39,8 +38,7 @@ class View:
 
     `closed` is set when the user closes it. `on_hidden` tells when nothing is
     drawn any more, or again; `on_user_size(size, millimetres)` a size that the
-    user gave the window, once it has settled; `on_refused(source)` a dma-buf that
-    cannot be imported, which is the callee's if that says that it will be copied.
+    user gave the window, once it has settled; for `on_refused` see `Intake`.
     """
 
     def __init__(
@@ -58,7 +56,6 @@ class View:
         self._wanted = wanted
         self._on_hidden = on_hidden
         self._on_user_size = on_user_size
-        self._on_refused = on_refused
         self.closed = False
         self.hidden = False
         self.window: Window | None = None
@@ -69,6 +66,7 @@ class View:
         self._screen = Screen()
         self._sprite = Sprite()
         self._notice = Notice()
+        self.intake = Intake(self._screen, self._notice, on_refused)
         self._off = Notice()
         self._off.show("The guest has switched its display off.")
         self._name = "glview"
@@ -81,11 +79,6 @@ class View:
         self._place = Rect(0, 0, 0, 0)
         self._dirty = False
         self._due: float | None = None  # when the window is ready for a frame that waits
-        self._refused: Source | None = None
-        self._presented: Source | None = None  # read at least once
-        self._reading: Rect | None = None  # damage that was read last
-        self._torn = False
-        self._told_copied = False
 
     # -- what there is to see ----------------------------------------------
 
@@ -100,10 +93,7 @@ class View:
         """The VM has gone: dim its last picture and say so."""
         self._live = False
         self._light = GONE_LIGHT
-        self._torn = False
-        self._accept()
-        if self._presenter is not None:
-            self._presenter.keep()
+        self.intake.end()
         self._screen.forget()
         self._sprite.forget()
         self.controls.disconnect()
@@ -153,6 +143,7 @@ class View:
         self.window, self._presenter = opening.open_window(
             self._glfw, self._platform, self._name, self._guest, self._wanted, self
         )
+        self.intake.presenter = self._presenter
         self._measure()
         self._retitle()
 
@@ -162,6 +153,7 @@ class View:
         if self._recorder.on and plain is not None and not isinstance(plain, MeasuredPresenter):
             assert self.window is not None
             self._presenter = MeasuredPresenter(plain, self.window, self._recorder)
+            self.intake.presenter = self._presenter
 
     def _arrange(self) -> None:
         """Place the picture in the window, for the eye and for the pointer."""
@@ -201,7 +193,7 @@ class View:
             self.hud.deadline,
             self._settled_at,
             self.controls.deadline,
-            self._screen.rest_at if self.unread else None,
+            self.intake.deadline,
             self._due,
         ]
 
@@ -220,36 +212,10 @@ class View:
         """See `Presenter`."""
         return self._presenter.shortcut if self._presenter is not None else None
 
-    # -- the guest's buffer ------------------------------------------------
-
-    @property
-    def unread(self) -> bool:
-        """Whether a dma-buf has changed that will be shown."""
-        source = self._screen.source
-        there = isinstance(source, DmabufSource) and self._presenter is not None
-        return there and self._screen.damage is not None and not self.hidden
-
-    @property
-    def rested(self) -> bool:
-        """Whether the guest has left its buffer alone for so long that it may be read unasked."""
-        return time.monotonic() >= self._screen.rest_at
-
     def read(self) -> None:
-        """Copy what has changed of the dma-buf; it is read until `released`."""
-        self._reading = self._screen.damage
-        self._torn = False
-        self._accept()
+        """Copy what has changed of the guest's dma-buf, and show it."""
+        self.intake.read()
         self._dirty = True
-
-    def released(self) -> bool:
-        """Whether the guest's buffer is no longer read."""
-        return self._presenter is None or self._presenter.released()
-
-    def tear(self) -> None:
-        """The guest was let go on before the last `read` was over: it does not count."""
-        if self._reading is not None and isinstance(self._screen.source, DmabufSource):
-            self._torn = True
-            self._screen.unread(self._reading, time.monotonic() + REST)
 
     # -- drawing -----------------------------------------------------------
 
@@ -262,7 +228,7 @@ class View:
             return False
         if self.hidden or min(window.size) <= 0:
             return False
-        if self._incomplete or (self._wanted.pacing and not window.ready):
+        if self.intake.incomplete or (self._wanted.pacing and not window.ready):
             return False
         due = max(window.held, window.next_frame if self._wanted.pacing else 0.0)
         if time.monotonic() < due:
@@ -270,54 +236,17 @@ class View:
             return False
         return presenter.released() and presenter.ready()
 
-    @property
-    def _incomplete(self) -> bool:
-        """Whether the picture at hand is not one that the guest has ever made."""
-        if not isinstance(self._screen.source, DmabufSource):
-            return False
-        return self._torn or (self.unread and self._presented is not self._screen.source)
-
     def draw(self) -> None:
         """Draw what there is."""
         assert self.window is not None
         assert self._presenter is not None
         self._dirty = False
-        if not isinstance(self._screen.source, DmabufSource):
-            self._accept()
+        self.intake.catch_up()
         self._presenter.draw(self._scene())
 
     def show(self) -> bool:
         """Put what was drawn on the screen. True where events may have been read meanwhile."""
         return self._presenter is not None and self._presenter.show()
-
-    def _accept(self) -> None:
-        source, damage = self._screen.source, self._screen.read()
-        if source is None or damage is None or self._presenter is None:
-            return
-        self._presented = source
-        if source is self._refused:
-            return  # said already; trying again would not help
-        try:
-            self._presenter.accept(source, damage)
-            if self._refused is not None and self._notice.deadline is None:
-                self._notice.clear()
-            self._refused = None
-        except NoGraphicsError as error:
-            self._refused = source
-            self._say_refused(source, error)
-
-    def _say_refused(self, source: Source, error: NoGraphicsError) -> None:
-        text = str(error)
-        if not isinstance(source, DmabufSource) or not self._on_refused(source):
-            log.error("%s", text)
-            self._notice.show(text)
-            source.close()
-            return
-        log.warning("the picture is copied by the CPU: %s", text)
-        if not self._told_copied:  # once: the picture itself is fine
-            self._told_copied = True
-            text = f"The picture is copied by the CPU, which is slower: {text}"
-            self._notice.show(text, until=time.monotonic() + PROBLEM_SHOWN)
 
     def _scene(self) -> Scene:
         assert self.window is not None
@@ -396,7 +325,7 @@ class View:
             self._presenter.damaged()
 
     def on_hidden(self, hidden: bool) -> None:
-        self.hidden = hidden
+        self.hidden = self.intake.hidden = hidden
         self._dirty = True
         self._screen.rest_at = time.monotonic() + SHOW_AFTER  # an update is better, if one comes
         self._on_hidden(hidden)
