@@ -156,7 +156,7 @@ class App:
         if view.wants_draw and not self._reading:  # whether what was read counts is not known
             view.draw()
             if view.show():
-                self._rung = self._look = True
+                self._rung, self._look = False, True
                 return  # look at those events before waiting for others
         if not (self._done or view.closed):
             self._sleep()
