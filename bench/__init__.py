@@ -18,6 +18,8 @@
     pointer.py   input
     start.py bare.py   start, beside a bare window
 
+`python -m bench.stages`: where the time goes inside of glview.
+
 `python -m bench.block`: how long a guest's GPU stands still.
 
     block.py     the figures and their limits

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from bench import __main__ as updates
-from bench import block, table
+from bench import block, stages, table
 
 
 def main() -> int:
@@ -16,7 +16,8 @@ def main() -> int:
     parser.add_argument("file", metavar="FILE", help="docs/performance.md, or a copy of it")
     args = parser.parse_args()
     words = ["--document", args.file, *(["--quick"] if args.quick else [])]
-    return max([table.main(words), block.main(words), updates.main(words)])
+    parts = table.main, stages.main, block.main, updates.main
+    return max([part(words) for part in parts])
 
 
 if __name__ == "__main__":
