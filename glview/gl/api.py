@@ -52,6 +52,8 @@ NUM_EXTENSIONS = 0x821D
 EXTENSIONS, VERSION, RENDERER = 0x1F03, 0x1F02, 0x1F01
 NO_ERROR = 0
 
+_SOFTWARE = ("llvmpipe", "softpipe", "swrast", "software")  # in the names of renderers
+
 _I, _U, _F, _P = ctypes.c_int, ctypes.c_uint, ctypes.c_float, ctypes.c_void_p
 _B, _S = ctypes.c_ubyte, ctypes.c_char_p
 _UP = ctypes.POINTER(ctypes.c_uint)
@@ -105,7 +107,8 @@ class GL:
     """The calls of the current context, without their `gl` prefix.
 
     Attributes: `es` (OpenGL ES, not desktop OpenGL), `version` and
-    `renderer` (as the driver words them), `extensions`, `max_size`.
+    `renderer` (as the driver words them), `extensions`, `max_size`, and `software`
+    if the CPU draws.
     """
 
     def __init__(self, find: Callable[[str], int], *, es: bool) -> None:
@@ -119,6 +122,7 @@ class GL:
                 raise NoGraphicsError(f"the OpenGL driver lacks gl{name}")
         self.version = self.text(VERSION)
         self.renderer = self.text(RENDERER)
+        self.software = any(word in self.renderer.lower() for word in _SOFTWARE)
         self.max_size = self.integer(MAX_TEXTURE_SIZE)
         self.extensions = frozenset(
             self.GetStringi(EXTENSIONS, i).decode() for i in range(self.integer(NUM_EXTENSIONS))

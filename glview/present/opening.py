@@ -22,7 +22,6 @@ from glview.ui.window import Window, WindowEvents
 
 log = logging.getLogger(__name__)
 
-_SOFTWARE = ("llvmpipe", "softpipe", "swrast", "software")
 # GPUs with drivers that come without a render node of the kernel's: NVIDIA's, WSL's, ARM's.
 _OTHER_GPUS = ("/dev/nvidia*", "/dev/dxg", "/dev/mali*", "/dev/kgsl-3d0")
 _TRUE = ("1", "true", "yes", "y", "on")  # as Mesa reads its environment
@@ -91,7 +90,7 @@ def _on_gpu(
     except NoGraphicsError as error:
         log.info("no OpenGL: %s", error)
         return None
-    if any(word in window.gl.renderer.lower() for word in _SOFTWARE):
+    if window.gl.software:
         window.close()
         return None
     window.show()

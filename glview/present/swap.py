@@ -26,10 +26,11 @@ class SwapPresenter(Drawing):
     def __init__(self, window: GLWindow) -> None:
         super().__init__(window.gl, window.egl, alpha=window.alpha)
         self._window = window
-        self._first: tuple[int, int] | None = window.size
+        self._size = window.size  # at the last swap
+        self._swapped = False
         self._damage = Damage()
         self._history = History()
-        self._drawn: tuple[Rect, int] | None = None  # and how high the window is
+        self._drawn: tuple[Rect, tuple[int, int]] | None = None  # and the window's size
 
     def poll(self) -> bool:
         return False
@@ -44,22 +45,32 @@ class SwapPresenter(Drawing):
         rect = self._damage.take(scene)
         if rect is None:
             return
-        if self._first not in (None, (scene.width, scene.height)):
-            self._draw_in_first_size(scene)
+        if self._size != (scene.width, scene.height) and self._may_not_know:
+            self._draw_in_old_size(scene)
         part = self._history.since(rect, self._window.buffer_age())
         self.renderer.draw(scene, part)
-        self._drawn = rect, scene.height
+        self._drawn = rect, (scene.width, scene.height)
 
-    def _draw_in_first_size(self, scene: Scene) -> None:
-        """Have Mesa notice that the window has another size than when it was made.
+    @property
+    def _may_not_know(self) -> bool:
+        """Whether the driver may take the window to be as large as it was.
 
-        It looks after every swap, but not before the first one. So that is
+        Software Mesa on X11 looks after every swap, at the first thing that is drawn
+        then, be it a copy long before the frame. No driver looks before the first swap.
+        """
+        on_x11 = self._window.platform == "x11"
+        return not self._swapped or (on_x11 and self._window.gl.software)
+
+    def _draw_in_old_size(self, scene: Scene) -> None:
+        """Have the driver look at the window again, which it does after a swap.
+
+        That is of what the window shows already where this is still in the buffer; else
         of the part of the picture that there is room for.
         """
-        assert self._first is not None
-        width, height = self._first
-        self.renderer.draw(scene._replace(width=width, height=height))
-        self._swap(Rect(0, 0, width, height), height)
+        if self._window.buffer_age() != 1:
+            width, height = self._size
+            self.renderer.draw(scene._replace(width=width, height=height))
+        self._swap(Rect(0, 0, *self._size), self._size)
 
     def show(self) -> bool:
         if self._drawn is None:
@@ -68,10 +79,10 @@ class SwapPresenter(Drawing):
         self._drawn = None
         return True
 
-    def _swap(self, changed: Rect, height: int) -> None:
+    def _swap(self, changed: Rect, size: tuple[int, int]) -> None:
         x, y, across, down = changed
-        self._window.swap((x, height - y - down, across, down))
-        self._first = None
+        self._window.swap((x, size[1] - y - down, across, down))
+        self._size, self._swapped = size, True
 
     def damaged(self) -> None:
         self._damage.forget()

@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 
 from tests.support.canvas import Canvas
-from tests.support.carriers import Mapped
+from tests.support.carriers import Dmabuf, Mapped, Sent
 from tests.support.glcount import GlCount
 from tests.support.layouts import LAYOUTS
+from tests.support.profile import requires
 from tests.support.stage import Stage
 from tests.support.x11 import Xvfb
 
@@ -73,3 +74,23 @@ def test_out_of_shared_memory(tmp_path: Path, xvfb: Xvfb) -> None:
         Mapped().show(stage.listener, canvas)
         stage.wait_shows(canvas.picture())
         assert "--vsync goes with --present swap" in stage.viewer.output
+
+
+@requires("dmabuf-import")
+def test_another_size_while_a_frame_waits(tmp_path: Path, xvfb: Xvfb) -> None:
+    """Software Mesa has had a look at the window's size by then, and takes no other."""
+    large, small = (200, 260), (160, 100)
+    with (
+        Stage(tmp_path, xvfb, "--present", "swap") as stage,
+        Canvas(LAYOUTS["r5g6b5"], *large) as first,
+        Canvas(LAYOUTS["x8r8g8b8"], *small) as second,
+    ):
+        for round_number in range(5):
+            Dmabuf().show(stage.listener, first)
+            stage.wait_shows(first.picture(), tolerance=1)
+            for _ in range(400):  # too many swaps, so that the next one is late
+                first.scribble(0, 0, 9, 9)
+                Dmabuf().update(stage.listener, first, (0, 0, 9, 9))
+            time.sleep(0.001 * round_number)
+            Sent().show(stage.listener, second)
+            stage.wait_shows(second.picture())
