@@ -27,6 +27,8 @@
     draw.py      what the copy of a dma-buf costs alone
     cover.py minimise.py    a window over all others; a viewer that minimises itself
 
+`python -m bench.scaling`: from 720p to 8K, from one pixel to all of them.
+
 `python -m bench.rivals`: real QEMU, seen through glview, the floor, QEMU's windows and VNC.
 
     rivals.py    who takes part
