@@ -204,7 +204,8 @@ class App:
     def _take_news(self) -> None:
         if self._link is not None:
             news = self._link.mailbox.take()
-            self._asked = [serial for serial in news.replies if serial not in self._covered]
+            covered = set(self._covered)
+            self._asked = [serial for serial in news.replies if serial not in covered]
             self._view.take(news)
             self._link.mailbox.shortcut = self._view.shortcut
 
@@ -243,7 +244,7 @@ class App:
         """Whether QEMU still waits; the listener does not let it for long."""
         if self._link is None or not self._asked:
             return False
-        waiting = self._link.mailbox.replies.waiting()
+        waiting = set(self._link.mailbox.replies.waiting())
         self._asked = [serial for serial in self._asked if serial in waiting]
         return bool(self._asked)
 

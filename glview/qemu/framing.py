@@ -241,19 +241,22 @@ class Framing:
 
     # -- answering ---------------------------------------------------------
 
-    def reply(self, serial: int) -> None:
-        """Answer a call with an empty reply. Never waits."""
+    def reply(self, *serials: int) -> None:
+        """Answer calls with an empty reply each. Never waits."""
         self.replied_at = time.monotonic()
         with self._lock:
-            own = self._next()
-            data = _RETURN.pack(
-                *(ord("l"), wire.RETURN, wire.NO_REPLY_EXPECTED, 1, 0, own, 8),
-                *(5, 1, ord("u"), 0, serial),
-            )
-            self._outbox.append(data)
+            answers = [
+                _RETURN.pack(
+                    *(ord("l"), wire.RETURN, wire.NO_REPLY_EXPECTED, 1, 0, self._next(), 8),
+                    *(5, 1, ord("u"), 0, serial),
+                )
+                for serial in serials
+            ]
+            self._outbox.append(b"".join(answers))
             self._drain()
         if self._recorder.on:
-            self._recorder.reply(serial)
+            for serial in serials:
+                self._recorder.reply(serial)
 
     def send(self, message: wire.Message) -> None:
         """Send any other message. Never waits."""

@@ -87,8 +87,8 @@ class Listener:
         Returns how many of them had not been answered yet.
         """
         answered = [s for replies in self._replies for s in replies.claim(serials)]
-        for serial in answered:
-            self._framing.reply(serial)
+        if answered:
+            self._framing.reply(*answered)
         return len(answered)
 
     def copy_instead(self, source: DmabufSource, serials: list[int]) -> bool:
@@ -149,8 +149,8 @@ class Listener:
             now = time.monotonic()
             if now >= deadline:
                 for replies in self._replies:
-                    for serial in replies.pop_overdue(now):
-                        self._framing.reply(serial)
+                    if overdue := replies.pop_overdue(now):
+                        self._framing.reply(*overdue)
                 self._picture.settle(now)
                 livelock.tick(now)
                 if mailbox.settle_at is not None and now >= mailbox.settle_at:

@@ -276,6 +276,21 @@ def test_an_update_is_answered_when_the_main_thread_says_so(pair: Pair) -> None:
         news.source.close()
 
 
+def test_updates_are_answered_together_and_each_once(pair: Pair) -> None:
+    with memfd_picture(PICTURE) as buffer:
+        pair.qemu.scanout_dmabuf(buffer.fd, WIDTH, HEIGHT, buffer.stride, XR24, 0, False)
+        pending = [pair.qemu.update_dmabuf_later(0, 0, 2, 2) for _ in range(300)]
+        pair.settle()
+        news = pair.take()
+        assert not pair.qemu.strays
+        pair.listener.answer(news.replies)
+        assert all(call.wait().ok for call in pending)
+        pair.settle()
+        assert not pair.qemu.strays  # where a second answer to a call would be
+        assert news.source is not None
+        news.source.close()
+
+
 def test_an_update_nobody_draws_is_answered_all_the_same(pair: Pair) -> None:
     with memfd_picture(PICTURE) as buffer:
         pair.qemu.scanout_dmabuf(buffer.fd, WIDTH, HEIGHT, buffer.stride, XR24, 0, False)
