@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 _XWD_HEADER = struct.Struct(">25I")  # X11/XWDFile.h: always big-endian
 _XWD_COLOUR = 12  # bytes of one entry of the colour map, which precedes the pixels
@@ -86,10 +87,14 @@ class Screen:
                 return None
         return time.monotonic()
 
+    def picture(self) -> NDArray[np.uint32]:
+        """A copy of the screen, one word 0x00RRGGBB for each pixel."""
+        words = np.frombuffer(self._words, np.uint32) & np.uint32(0xFFFFFF)
+        return words[: len(words) // self._stride * self._stride].reshape(-1, self._stride)
+
     def find(self, colour: int, width: int, height: int) -> tuple[int, int] | None:
         """Where the screen shows that colour and no other on `width` x `height` pixels."""
-        picture = np.frombuffer(self._words, np.uint32) & 0xFFFFFF
-        rows = picture[: len(picture) // self._stride * self._stride].reshape(-1, self._stride)
+        rows = self.picture()
         y, x = map(int, np.unravel_index((rows == colour).argmax(), rows.shape))
         part = rows[y : y + height, x : x + width]
         return (x, y) if part.shape == (height, width) and (part == colour).all() else None
