@@ -22,7 +22,7 @@ from tests.support.viewer import Viewer
 from tests.support.x11 import Xvfb
 
 MINUTE = 60.0
-STARTING = 24.0  # MiB: in the first seconds OpenGL is loaded, and memory for pictures found
+STARTING = 12.0  # MiB: in the first seconds OpenGL is loaded, and memory for pictures found
 LOUD = [("map", "full"), ("bytes", "64x64"), ("dmabuf", "full")]
 
 
