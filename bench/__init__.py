@@ -29,6 +29,12 @@
 
 `python -m bench.scaling`: from 720p to 8K, from one pixel to all of them.
 
+`python -m bench.endurance`: a minute's flood, and what it leaves behind.
+
+    hose.py      the source, in a process of its own
+
+`python -m bench.plots RESULT.json...`: pictures (pip install 'glview[bench]').
+
 `python -m bench.rivals`: real QEMU, seen through glview, the floor, QEMU's windows and VNC.
 
     rivals.py    who takes part

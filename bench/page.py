@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from bench import __main__ as updates
-from bench import block, stages, table
+from bench import block, scaling, table
 
 
 def main() -> int:
@@ -16,8 +16,7 @@ def main() -> int:
     parser.add_argument("file", metavar="FILE", help="docs/performance.md, or a copy of it")
     args = parser.parse_args()
     words = ["--document", args.file, *(["--quick"] if args.quick else [])]
-    parts = table.main, stages.main, block.main, updates.main
-    return max([part(words) for part in parts])
+    return max([part.main(words) for part in (table, block, scaling, updates)])
 
 
 if __name__ == "__main__":

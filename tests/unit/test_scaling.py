@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench import scaling
+from bench import plots, scaling
 from bench.figures import SHM
 from bench.report import Result, Update
 from bench.scaling import CHANGES, SIZES, Costs
@@ -83,3 +83,20 @@ def test_changes_lie_on_the_screen(change: str, size: tuple[int, int]) -> None:
     assert y + height <= size[1]
     share = {"1 px": 1, "64x64": 4096, "25 %": size[0] * size[1] // 4, "full": size[0] * size[1]}
     assert width * height == share[change]
+
+
+def test_lines_of_a_plot() -> None:
+    lines = plots.lines(result().as_dict()["updates"])
+    assert len(lines) == 2 * len(CHANGES) * 2  # viewers, and questions
+    line = next(line for line in lines if line.panel == ("full", "viewer_cpu"))
+    assert (line.viewer, line.via) == (FLOOR, "map")
+    sizes, times = zip(*line.points, strict=True)
+    assert sizes == pytest.approx((0.9216, 2.0736, 8.2944, 33.1776))  # million pixels
+    assert times == pytest.approx((100.0, 200.0, 800.0, 3200.0))
+
+
+def test_what_was_never_shown_has_no_line() -> None:
+    rows = result().as_dict()["updates"]
+    for row in rows:
+        row["latency"] = []
+    assert {line.panel[1] for line in plots.lines(rows)} == {"viewer_cpu"}
