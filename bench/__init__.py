@@ -29,6 +29,8 @@
 
 `python -m bench.scaling`: from 720p to 8K, from one pixel to all of them.
 
+`python -m bench.consoles`: several consoles of one VM.
+
 `python -m bench.endurance`: a minute's flood, and what it leaves behind.
 
     hose.py      the source, in a process of its own

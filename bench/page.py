@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 
 from bench import __main__ as updates
-from bench import block, scaling, table
+from bench import block, consoles, scaling, table
+
+PARTS: tuple[Callable[[Sequence[str]], int], ...] = (
+    table.main,
+    block.main,
+    scaling.main,
+    consoles.main,
+    updates.main,
+)
 
 
 def main() -> int:
@@ -16,7 +25,7 @@ def main() -> int:
     parser.add_argument("file", metavar="FILE", help="docs/performance.md, or a copy of it")
     args = parser.parse_args()
     words = ["--document", args.file, *(["--quick"] if args.quick else [])]
-    return max([part.main(words) for part in (table, block, scaling, updates)])
+    return max([run(words) for run in PARTS])
 
 
 if __name__ == "__main__":
