@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -72,14 +72,14 @@ class Flood:
         warm = sum(1 for moment in self.times if moment < self.seconds * WARM)
         return max(sizes[warm:]) - max(sizes[: warm or 1])
 
-    def faults(self) -> list[str]:
-        """What is not as it ought to be, in words."""
+    def faults(self, typical: Callable[[list[float]], float] = median) -> list[str]:
+        """What is not as it ought to be, in words; `typical` makes one of all times in `late`."""
         found = []
         for who, sizes in (("viewer", self.viewer), ("source", self.source)):
             if (growth := self.growth(sizes)) > GROWTH:
                 found.append(f"the {who} grew by {growth:.1f} MiB")
-        if median(self.late) > 2 * REFRESH:
-            found.append(f"the newest picture came after {1000 * median(self.late):.0f} ms")
+        if (late := typical(self.late)) > 2 * REFRESH:
+            found.append(f"the newest picture came after {1000 * late:.0f} ms")
         if self.wrong:
             found.append(f"{self.wrong} pixels are not those of the newest picture")
         if self.answered != self.asked or not self.same:
