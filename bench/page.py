@@ -12,7 +12,7 @@ from bench import block, consoles, scaling, table
 PARTS: tuple[Callable[[Sequence[str]], int], ...] = (
     table.main,
     block.main,
-    scaling.main,
+    lambda words: scaling.main([*words, "--swap"]),
     consoles.main,
     updates.main,
 )

@@ -63,7 +63,7 @@ def scaling(results: Sequence[dict[str, Any]]) -> Figure:
         colour = COLOURS[names.index(line.viewer) % len(COLOURS)]
         label = f"{line.viewer}, {line.via}"
         style = STYLES.get(line.via, "-.")
-        axis.plot(*zip(*line.points, strict=True), style, color=colour, label=label, marker=".")
+        axis.plot(*zip(*line.points, strict=True), style, color=colour, label=label)
     for row, what in zip(axes, QUESTIONS.values(), strict=True):
         row[0].set_ylabel(what)
         for axis in row:
@@ -71,6 +71,7 @@ def scaling(results: Sequence[dict[str, Any]]) -> Figure:
             axis.yaxis.set_major_formatter("{x:g}")
             axis.set_xticks([size for size, _ in sizes], [name for _, name in sizes])
             axis.minorticks_off()
+            axis.tick_params(length=0)
             axis.grid(visible=True, linewidth=0.3)
     for axis, change in zip(axes[0], changes, strict=True):
         axis.set_title(f"change: {change}")

@@ -27,7 +27,7 @@ def result(*, square: Rates | None = None, full: Rates | None = None) -> Result:
                 update = Update(viewer, *pixels, "map", change)
                 seconds = (rates or ({size: 1.0} if change == "64x64" else EVEN))[size]
                 update.latency = [seconds / 2, seconds, seconds * 9]
-                update.viewer_cpu = [seconds / 10]
+                update.viewer_cpu, update.server_cpu = [seconds / 10], [0.001]
                 updates.append(update)
     return Result({"cpu": "one"}, updates)
 
@@ -67,7 +67,7 @@ def test_what_was_never_shown_meets_nothing() -> None:
 
 def test_table() -> None:
     text = scaling.markdown(result(square={"720p": 1.0, "1080p": 1.0, "4K": 1.0, "8K": 2.5}))
-    shown = "1000 / 100 | 2000 / 200 | 8000 / 800 | 32000 / 3200"
+    shown = "1000 / 100 / 1.00 | 2000 / 200 / 1.00 | 8000 / 800 / 1.00 | 32000 / 3200 / 1.00"
     assert f"| map | full | {SHM} | {shown} |" in text
     assert f"| map 64x64, to screen: 8K beside 720p | {SHM} | 2.50 | <= 2 x | **not met** |" in text
     assert text.endswith("\n\ncpu: one\n")
