@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,11 +86,12 @@ class Answers:
 
     def _read(self) -> None:
         rest = b""
-        while data := self._sock.recv(_MOST_REPLIES):
-            rest += data
-            whole = len(rest) // _REPLY.itemsize * _REPLY.itemsize
-            self._take(np.frombuffer(rest[:whole], _REPLY))
-            rest = rest[whole:]
+        with suppress(OSError):  # the end of the socket is the end
+            while data := self._sock.recv(_MOST_REPLIES):
+                rest += data
+                whole = len(rest) // _REPLY.itemsize * _REPLY.itemsize
+                self._take(np.frombuffer(rest[:whole], _REPLY))
+                rest = rest[whole:]
 
     def _take(self, replies: NDArray[np.void]) -> None:
         kinds = replies["kind"] == RETURN, replies["body"] == 0, replies["fields"] == 8
