@@ -43,7 +43,7 @@
     contest.py scores.py   the questions, the tables
     guest.py payload.py    QEMU, and what runs in it
 
-`python -m bench.page docs/performance.md` runs all but the rivals, which scripts/rivals
-installs first.
+`python -m bench.page docs/performance.md` runs all but the floods, and the rivals, which
+scripts/rivals installs first.
 Method and meaning of the figures: docs/performance.md.
 """
