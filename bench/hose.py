@@ -85,13 +85,15 @@ class Answers:
             self._come.wait_for(lambda: self.count >= count or self.failure, _REPLY_TIMEOUT)
 
     def _read(self) -> None:
-        rest = b""
+        buffer, size = bytearray(_MOST_REPLIES), _REPLY.itemsize
+        view, have = memoryview(buffer), 0
         with suppress(OSError):  # the end of the socket is the end
-            while data := self._sock.recv(_MOST_REPLIES):
-                rest += data
-                whole = len(rest) // _REPLY.itemsize * _REPLY.itemsize
-                self._take(np.frombuffer(rest[:whole], _REPLY))
-                rest = rest[whole:]
+            while got := self._sock.recv_into(view[have:]):
+                have += got
+                whole = have // size * size
+                self._take(np.frombuffer(buffer, _REPLY, count=have // size))
+                view[: have - whole] = view[whole:have]
+                have -= whole
 
     def _take(self, replies: NDArray[np.void]) -> None:
         kinds = replies["kind"] == RETURN, replies["body"] == 0, replies["fields"] == 8
