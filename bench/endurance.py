@@ -67,10 +67,14 @@ class Flood:
     late: list[float] = field(default_factory=list)
     wrong: int = 0
 
+    @property
+    def warm(self) -> int:
+        """How many of the samples are of the warm-up; the first one is in any case."""
+        return max(1, sum(moment < self.seconds * WARM for moment in self.times))
+
     def growth(self, sizes: list[float]) -> float:
         """By how much the largest later size exceeds the largest one of the warm-up."""
-        warm = sum(1 for moment in self.times if moment < self.seconds * WARM)
-        return max(sizes[warm:]) - max(sizes[: warm or 1])
+        return max(sizes[self.warm :]) - max(sizes[: self.warm])
 
     def faults(self, typical: Callable[[list[float]], float] = median) -> list[str]:
         """What is not as it ought to be, in words; `typical` makes one of all times in `late`."""
@@ -239,7 +243,7 @@ def _row(flood: Flood) -> list[str]:
     cells = [flood.name, flood.via, flood.change, f"{flood.seconds:.0f}"]
     cells += [f"{flood.updates / flood.seconds:.0f}", f"{flood.answered} / {flood.asked}"]
     for sizes in (flood.viewer, flood.source):
-        warm = next(size for size, at in zip(sizes, flood.times, strict=True) if at > 0)
+        warm = sizes[flood.warm - 1]
         cells += [f"{warm:.1f}, {sizes[-1]:.1f}", f"{flood.growth(sizes):+.2f}"]
     late = f"{1000 * median(flood.late):.1f} / {1000 * max(flood.late):.1f}"
     return [*cells, late, str(flood.wrong)]
