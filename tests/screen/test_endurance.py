@@ -23,6 +23,7 @@ from tests.support.x11 import Xvfb
 
 MINUTE = 60.0
 STARTING = 12.0  # MiB: in the first seconds OpenGL is loaded, and memory for pictures found
+QEMU_HEAP = 12.0  # MiB: it takes steps of a frame or two, sooner or later, and then stays
 LOUD = [("map", "full"), ("bytes", "64x64"), ("dmabuf", "full")]
 
 
@@ -65,7 +66,7 @@ def test_a_minute_of_qemu(
     settled(qemu, viewer)
     qemu.cont()
     qemu.send_keys("f4", "esc")
-    flood = Flood("glview", "QEMU", " ".join(options), MINUTE, 1, late=[0.0])
+    flood = Flood("glview", "QEMU", " ".join(options), MINUTE, late=[0.0])
     began = time.monotonic()
     while (now := time.monotonic()) < began + MINUTE:
         flood.times.append(now - began)
@@ -76,4 +77,5 @@ def test_a_minute_of_qemu(
     qemu.cont()
     end_flood(qemu)
     print(endurance.table([flood]))
-    assert flood.faults() == []
+    assert flood.growth(flood.viewer) <= endurance.GROWTH
+    assert flood.growth(flood.source) <= QEMU_HEAP
