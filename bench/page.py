@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable, Sequence
 
 from bench import __main__ as updates
-from bench import block, consoles, scaling, table
+from bench import block, consoles, scaling, stages, table
 
 PARTS: tuple[Callable[[Sequence[str]], int], ...] = (
     table.main,
+    stages.main,
     block.main,
     lambda words: scaling.main([*words, "--swap"]),
     consoles.main,
