@@ -17,6 +17,7 @@ from glview.qemu.session import Session
 from glview.qemu.ways import Way
 from glview.scanout.busfault import Guard
 from glview.scanout.mailbox import WakeUp
+from glview.scanout.memory import return_large_blocks
 from glview.scanout.source import DmabufSource
 from glview.stats.figures import Printer
 from glview.stats.recorder import Recorder
@@ -83,6 +84,7 @@ class App:
     def run(self) -> None:
         """Show the console until the user closes the window. Raises GlviewError."""
         platform = window_system.choose()
+        return_large_blocks()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop())
         signal.set_wakeup_fd(self._wake.signal_fd, warn_on_full_buffer=False)

@@ -155,6 +155,8 @@ class Renderer:
         """Draw the part `part` of the framebuffer, all without one; it must be bound already."""
         gl = self.gl
         picture, place = self._picture, scene.place
+        if part == (0, 0, scene.width, scene.height):
+            part = None  # drivers make other shaders where there is a scissor
         gl.Viewport(0, 0, scene.width, scene.height)
         shown = picture is not None and place is not None
         self._blacken(scene, place if shown else None, part)

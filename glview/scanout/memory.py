@@ -7,6 +7,7 @@ that others have too can be cut off by them at any time: see `busfault`.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import os
@@ -30,6 +31,9 @@ _MAP_FAILED = ctypes.c_void_p(-1).value
 _MAP_FIXED = 0x10  # of asm-generic/mman-common.h; Python does not name it
 _READ_WRITE = mmap.PROT_READ | mmap.PROT_WRITE
 _ZEROS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_FIXED
+
+_M_MMAP_THRESHOLD = -3  # glibc's malloc.h
+_LARGE = 1 << 20
 
 _mapped: dict[int, weakref.ref[Memory]] = {}
 _sharing = threading.Lock()
@@ -115,6 +119,17 @@ class Memory:
 
     def __del__(self) -> None:
         self._unmap()
+
+
+def return_large_blocks() -> None:
+    """Have malloc return large blocks to the system as soon as they are freed.
+
+    Else glibc takes them from its heap, once a few of them have come and gone, and
+    that grows with every other size of the guest's picture: software OpenGL keeps
+    its textures there. Does nothing where the C library is another.
+    """
+    with contextlib.suppress(AttributeError):
+        _libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 def mapping(address: int) -> Memory | None:

@@ -27,11 +27,10 @@ SEED = int(os.environ.get("GLVIEW_SEED", "1"))
 KINDS = ["es-swap", "core-swap", "es-shm"]
 WARM = 200
 """Calls before anything is measured: buffers and caches grow at first."""
-MARGIN = 32 << 20
-"""Bytes that a viewer may take more after a run: 7 to 20 million are seen after 10,000 calls.
+MARGIN = 16 << 20
+"""Bytes that a viewer may take more after a run: 2 to 7 million are seen after 10,000 calls.
 
-What is in use, of malloc and of Python, stays the same meanwhile; it is what lies free between
-that grows. One 64 x 64 picture kept for each call would be 160 million.
+One 64 x 64 picture kept for each call would be 160 million.
 """
 
 MOST_BUFFERS = 6
