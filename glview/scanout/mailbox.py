@@ -22,7 +22,7 @@ from glview.scanout.replies import Replies
 from glview.scanout.source import Source
 from glview.stats.recorder import OFF, Recorder
 
-SETTLE_AFTER = 0.1
+SETTLE_AFTER = 0.1  # seconds after the last update, when waking up for it costs nobody anything
 
 
 class Cursor(NamedTuple):
