@@ -132,6 +132,6 @@ def _ask_x_server(tell: Teller, opened: GLWindow) -> None:
     tell.fact("dri3_node", dri3.node(opened.x11_id))
     tell.step("asking the X server for shared memory")
     try:
-        xcb.Connection(opened.x11_id).close()
+        xcb.Display(opened.x11_id).close()
     except NoGraphicsError as error:
         tell.fact("shm", str(error.args[0]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glview.present import xcb
+from glview.present import xshm
 from glview.scanout.memory import Memory
 
 
@@ -12,13 +12,13 @@ class Canvas:
     `address` is where it begins, `pixels` what the X server knows it as.
     """
 
-    def __init__(self, connection: xcb.Connection, width: int, height: int) -> None:
+    def __init__(self, connection: xshm.Connection, width: int, height: int) -> None:
         self.width, self.height = width, height
         self._connection = connection
         self._memory = Memory(4 * width * height)
         self.address = self._memory.address
         segment = connection.attach(self._memory.fd)
-        self.pixels = xcb.Pixels(segment, 0, width, height)
+        self.pixels = xshm.Pixels(segment, 0, width, height)
 
     def close(self) -> None:
         """Let go of it, once what was asked before is done."""

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from glview.errors import NoDisplayError
-from glview.present import xcb
+from glview.present import xshm
 from glview.present.segments import Segment, Segments
 from glview.scanout.geometry import Rect
 from glview.scanout.source import PixelSource, Source
@@ -26,15 +26,16 @@ from glview.scanout.source import PixelSource, Source
 class Lane:
     """Puts by `connection` out of `segments`, at most `most` batches at a time.
 
-    `fault` is what the X server refused. A batch holds its source until it is done.
+    `fault` is what the X server refused. A batch holds its source until it is done,
+    unless that is live.
     """
 
-    def __init__(self, connection: xcb.Connection, segments: Segments, most: int) -> None:
+    def __init__(self, connection: xshm.Connection, segments: Segments, most: int) -> None:
         self._connection = connection
         self._segments = segments
         self._most = most
         self._lock = threading.Lock()  # for all below
-        self._under_way: deque[ExitStack] = deque()
+        self._under_way: deque[AbstractContextManager[object] | None] = deque()  # what is read
         self._open: tuple[PixelSource, Segment] | None = None
         self._changed: Rect | None = None  # by puts since it was opened
         self.fault = ""
@@ -60,16 +61,26 @@ class Lane:
 
     def begin(self) -> None:
         """A batch without a source follows."""
-        self._under_way.append(ExitStack())
+        self._under_way.append(None)
 
     def put(self, source: PixelSource, segment: Segment, rect: Rect) -> None:
         """A batch: `rect` of `source` goes to the same place in the window."""
-        batch = ExitStack()
-        batch.enter_context(source.reading())
-        self._under_way.append(batch)
-        puts = list(_puts(source, segment, rect))
-        for number, (pixels, part, at) in enumerate(puts, 1):
-            self._connection.put(pixels, part, at, last=number == len(puts))
+        reading = None if source.live else source.reading()
+        if reading is not None:
+            reading.__enter__()
+        self._under_way.append(reading)
+        offset, stride = source.memory.offset, source.stride
+        x, y, width, height = rect
+        # The X server wants whole rows, padding included; where the file ends
+        # with the last pixel, the last row is one by itself.
+        whole = min((segment.size - offset) // stride, source.height)
+        rows = min(height, whole - y)
+        if rows > 0:
+            pixels = xshm.Pixels(segment.id, offset, stride // 4, whole)
+            self._connection.put(pixels, (x, y, width, rows), (x, y), last=rows == height)
+        if rows < height:
+            pixels = xshm.Pixels(segment.id, offset + whole * stride, source.width, 1)
+            self._connection.put(pixels, (x, 0, width, 1), (x, whole), last=True)
 
     def collect(self) -> None:
         """Take in which batches are done. Raises NoDisplayError."""
@@ -124,25 +135,6 @@ class Lane:
 
     def _finish(self, batches: int) -> None:
         for _ in range(min(batches, len(self._under_way))):
-            self._under_way.popleft().close()
-
-
-_Put = tuple[xcb.Pixels, tuple[int, int, int, int], tuple[int, int]]
-
-
-def _puts(source: PixelSource, segment: Segment, rect: Rect) -> Iterator[_Put]:
-    """What to put, from where, to where, so that `rect` is shown.
-
-    The X server wants whole rows, padding included; where the file ends with
-    the last pixel, the last row is one by itself.
-    """
-    offset, stride = source.memory.offset, source.stride
-    x, y, width, height = rect
-    whole = min((segment.size - offset) // stride, source.height)
-    rows = min(height, whole - y)
-    if rows > 0:
-        pixels = xcb.Pixels(segment.id, offset, stride // 4, whole)
-        yield pixels, (x, y, width, rows), (x, y)
-    if rows < height:
-        pixels = xcb.Pixels(segment.id, offset + whole * stride, source.width, 1)
-        yield pixels, (x, 0, width, 1), (x, whole)
+            reading = self._under_way.popleft()
+            if reading is not None:
+                reading.__exit__(None, None, None)

@@ -14,7 +14,7 @@ import os
 from types import ModuleType
 
 from glview.errors import NoGraphicsError
-from glview.present import xcb
+from glview.present import xshm
 from glview.present.presenter import Presenter, Wanted
 from glview.present.shm import ShmPresenter
 from glview.ui.keymap import Platform
@@ -108,7 +108,7 @@ def _by_shared_memory(
     """The same by X shared memory, None where the X server does not take it."""
     window = Window(glfw, platform, title, size, events, visible=False)
     try:
-        connection = xcb.Connection(window.x11_id)
+        connection = xshm.Connection(window.x11_id)
     except NoGraphicsError as error:
         log.info("no X shared memory: %s", error)
         window.close()

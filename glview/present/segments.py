@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from glview.present.xcb import Connection
+from glview.present.xshm import Connection
 from glview.scanout.geometry import span
 from glview.scanout.memory import Memory
 from glview.scanout.source import PixelSource

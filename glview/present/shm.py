@@ -19,7 +19,7 @@ from contextlib import suppress
 
 from glview.errors import NoDisplayError, NoGraphicsError
 from glview.gl.scene import Scene
-from glview.present import composer, xcb
+from glview.present import composer, xshm
 from glview.present.canvas import Canvas
 from glview.present.composer import Composer
 from glview.present.damage import Damage
@@ -43,7 +43,7 @@ class ShmPresenter:
     that lacks of `_source`.
     """
 
-    def __init__(self, connection: xcb.Connection, wanted: Wanted) -> None:
+    def __init__(self, connection: xshm.Connection, wanted: Wanted) -> None:
         self._connection = connection
         self._wanted = wanted
         self._most = 1 if wanted.pacing else _MOST
@@ -219,8 +219,8 @@ def _can_put(source: PixelSource) -> bool:
         source.format.channels == "bgrx"
         and source.stride % 4 == 0
         and source.memory.offset % 4 == 0
-        and source.stride // 4 <= xcb.MAX_TOTAL_WIDTH
-        and source.memory.offset + source.memory.size <= xcb.MAX_OFFSET
+        and source.stride // 4 <= xshm.MAX_TOTAL_WIDTH
+        and source.memory.offset + source.memory.size <= xshm.MAX_OFFSET
     )
 
 

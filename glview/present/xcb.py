@@ -1,8 +1,8 @@
-"""An X connection of our own that puts pictures out of shared memory: libxcb by ctypes.
+"""An X connection of our own, made and looked over by libxcb.
 
-Not GLFW's connection, because GLFW drops the answers, and Xlib ends the
-process on an X error. Here both come as events.
-(X11 protocol, chapters 8 and 9; MIT-SHM 1.2; xcb.h, shm.h)
+It finds the X server and knows how to be let in, and this may wait. What is
+done all the time goes without it: see `xshm`.
+(X11 protocol, chapter 8; MIT-SHM 1.2; xcb.h, shm.h)
 """
 
 from __future__ import annotations
@@ -11,20 +11,16 @@ import ctypes
 import os
 import socket
 import struct
-from typing import Any, NamedTuple
+from typing import Any
 
-from glview.errors import NoDisplayError, NoGraphicsError
+from glview.errors import NoGraphicsError
 
-_Z_PIXMAP = 2
 _LSB_FIRST = 0
 _GC_GRAPHICS_EXPOSURES = 1 << 16
-_DEPTH, _BITS = 24, 32
+DEPTH, _BITS = 24, 32
 _MASKS = 0xFF0000, 0xFF00, 0xFF  # red, green and blue of what lies in memory as B, G, R, X
-MAX_TOTAL_WIDTH = 0xFFFF  # pixels a row in shared memory may have
-MAX_OFFSET = 1 << 32  # where a picture in shared memory must end
 
-_P, _U, _I, _H = ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_ushort
-_B, _S = ctypes.c_ubyte, ctypes.c_short
+_P, _U, _I, _B = ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_ubyte
 
 
 class _Cookie(ctypes.Structure):
@@ -48,18 +44,11 @@ _CALLS: dict[str, tuple[Any, ...]] = {
     "xcb_get_setup": (_P, _P),
     "xcb_get_window_attributes": (_Cookie, _P, _U),
     "xcb_get_window_attributes_reply": (_P, _P, _Cookie, _ERROR_SLOT),
-    "xcb_poll_for_event": (_P, _P),
-    "xcb_poll_for_queued_event": (_P, _P),
     "xcb_request_check": (_P, _P, _Cookie),
 }
 _SHM_CALLS: dict[str, tuple[Any, ...]] = {
-    "xcb_shm_attach_fd": (_Cookie, _P, _U, _I, _B),
     "xcb_shm_attach_fd_checked": (_Cookie, _P, _U, _I, _B),
     "xcb_shm_detach": (_Cookie, _P, _U),
-    "xcb_shm_put_image": (
-        *(_Cookie, _P, _U, _U, _H, _H, _H, _H, _H, _H),
-        *(_S, _S, _B, _B, _B, _U, _U),
-    ),
     "xcb_shm_query_version": (_Cookie, _P),
     "xcb_shm_query_version_reply": (_P, _P, _Cookie, _ERROR_SLOT),
 }
@@ -69,17 +58,12 @@ _free.argtypes = (_P,)
 _free.restype = None
 
 
-class Pixels(NamedTuple):
-    """Rows of pixels in an attached file; `offset` in bytes, `width` from row to row."""
+class Display:
+    """A connection that can put pictures into one window; nothing is under way on it.
 
-    segment: int
-    offset: int
-    width: int
-    height: int
-
-
-class Connection:
-    """Puts pictures into one window; never waits for the X server but in the constructor."""
+    Owns `fd`, which does not block. `gc` is a graphics context for the window,
+    `opcode` and `completion` are the numbers of MIT-SHM's requests and event.
+    """
 
     def __init__(self, window: int) -> None:
         """Connect to the display in the environment; `window` is an id there.
@@ -94,22 +78,21 @@ class Connection:
         try:
             self._check_alive()
             self.fd: int = self._lib.xcb_get_file_descriptor(self._xcb)
-            self._completion = self._check_extension()
+            self.opcode, self.completion = self._check_extension()
             self._check_visual()
             self._check_attaching()
-            self._gc = self._make_gc()
+            self.gc = self._make_gc()
+            self._lib.xcb_flush(self._xcb)
         except BaseException:
             self.close()
             raise
-
-    # -- set-up: this may wait for the X server ----------------------------
 
     def _check_alive(self) -> None:
         if self._lib.xcb_connection_has_error(self._xcb):
             raise NoGraphicsError("no second connection to the X server")
 
-    def _check_extension(self) -> int:
-        """The number of MIT-SHM's completion event. Raises NoGraphicsError without 1.2."""
+    def _check_extension(self) -> tuple[int, int]:
+        """MIT-SHM's opcode and completion event. Raises NoGraphicsError without 1.2."""
         with socket.socket(fileno=os.dup(self.fd)) as transport:
             if transport.family != socket.AF_UNIX:
                 raise NoGraphicsError("the X server is on another machine")
@@ -122,7 +105,8 @@ class Connection:
         major, minor = struct.unpack_from("=2H", reply, 8)
         if (major, minor) < (1, 2):
             raise NoGraphicsError(f"MIT-SHM {major}.{minor} attaches no files, 1.2 would")
-        return ctypes.string_at(data, 12)[10]
+        opcode, completion = ctypes.string_at(data, 12)[9:11]
+        return opcode, completion
 
     def _check_visual(self) -> None:
         """Raises NoGraphicsError unless the window's pixels are B, G, R, X bytes."""
@@ -134,24 +118,24 @@ class Connection:
         start = self._lib.xcb_get_setup(self._xcb)
         (words,) = struct.unpack_from("=H", ctypes.string_at(start, 8), 6)
         setup = ctypes.string_at(start, 8 + 4 * words)
-        if depth != _DEPTH or not _plain_bytes(setup, visual):
+        if depth != DEPTH or not _plain_bytes(setup, visual):
             raise NoGraphicsError(f"pixels of {depth} bits are laid out in another way")
 
     def _check_attaching(self) -> None:
         """Have a small file attached, as proxies for X lose descriptors on the way."""
         fd = os.memfd_create("glview-probe", os.MFD_CLOEXEC)
         os.ftruncate(fd, 4)
-        segment = self._lib.xcb_generate_id(self._xcb)
+        segment = self.new_id()
         asked = self._shm.xcb_shm_attach_fd_checked(self._xcb, segment, fd, 1)
         error = self._lib.xcb_request_check(self._xcb, asked)
         if error:
             code = self._take(error, 32)[1]
             raise NoGraphicsError(f"the X server attaches no files: error {code}")
         self._check_alive()
-        self.detach(segment)
+        self._shm.xcb_shm_detach(self._xcb, segment)
 
     def _make_gc(self) -> int:
-        gc: int = self._lib.xcb_generate_id(self._xcb)
+        gc = self.new_id()
         values = (_U * 1)(0)
         self._lib.xcb_create_gc(self._xcb, gc, self._window, _GC_GRAPHICS_EXPOSURES, values)
         return gc
@@ -165,59 +149,10 @@ class Connection:
         _free(address)
         return data
 
-    # -- requests: queued until `flush` ------------------------------------
-
-    def attach(self, fd: int) -> int:
-        """Have the X server map a file, to read; its id there. `fd` stays the caller's."""
-        segment: int = self._lib.xcb_generate_id(self._xcb)
-        self._shm.xcb_shm_attach_fd(self._xcb, segment, os.dup(fd), 1)  # closes what it gets
-        return segment
-
-    def detach(self, segment: int) -> None:
-        """Have it unmapped again, once what was asked before is done."""
-        self._shm.xcb_shm_detach(self._xcb, segment)
-
-    def put(
-        self, pixels: Pixels, source: tuple[int, int, int, int], at: tuple[int, int], *, last: bool
-    ) -> None:
-        """Copy the rectangle `source` of `pixels` to the window.
-
-        It must lie inside. The `last` one of a batch is answered by an event.
-        """
-        segment, offset, width, height = pixels
-        x, y, w, h = source
-        self._shm.xcb_shm_put_image(
-            *(self._xcb, self._window, self._gc, width, height, x, y, w, h),
-            *(*at, _DEPTH, _Z_PIXMAP, last, segment, offset),
-        )
-
-    def flush(self) -> None:
-        """Send what is queued.
-
-        This would wait for room in a full socket, which holds thousands of
-        requests: the caller keeps the number of unanswered ones small.
-        """
-        self._lib.xcb_flush(self._xcb)
-
-    # -- answers -----------------------------------------------------------
-
-    def poll(self) -> tuple[int, str]:
-        """(batches completed, what went wrong) since the last look; never waits.
-
-        Raises NoDisplayError where the connection broke.
-        """
-        done, fault = 0, ""
-        event = self._lib.xcb_poll_for_event(self._xcb)  # reads whatever is there
-        while event:
-            data = self._take(event, 12)
-            kind = data[0] & 0x7F  # the highest bit says that another client sent it
-            if kind == 0:
-                fault = f"X error {data[1]} for request {data[10]}.{data[8]}"
-            done += kind == self._completion
-            event = self._lib.xcb_poll_for_queued_event(self._xcb)
-        if self._lib.xcb_connection_has_error(self._xcb):
-            raise NoDisplayError("the X server has gone")
-        return done, fault
+    def new_id(self) -> int:
+        """One that nothing there has. There are two million; the next would be asked for."""
+        number: int = self._lib.xcb_generate_id(self._xcb)
+        return number
 
     def close(self) -> None:
         """Disconnect; the X server lets go of everything. A second call does nothing."""
@@ -244,7 +179,7 @@ def _plain_bytes(setup: bytes, visual: int) -> bool:
     screens, formats, byte_order = setup[28:31]
     at = 40 + vendor + -vendor % 4
     layouts = {setup[i]: setup[i + 1 : i + 3] for i in range(at, at + 8 * formats, 8)}
-    if byte_order != _LSB_FIRST or layouts.get(_DEPTH) != bytes((_BITS, _BITS)):
+    if byte_order != _LSB_FIRST or layouts.get(DEPTH) != bytes((_BITS, _BITS)):
         return False
     return _masks(setup, at + 8 * formats, screens).get(visual) == _MASKS
 
