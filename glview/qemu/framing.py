@@ -15,6 +15,7 @@ import struct
 import threading
 import time
 from collections import deque
+from typing import Literal
 
 from glview.dbus import wire
 from glview.errors import ProtocolError, VmGoneError
@@ -23,11 +24,12 @@ from glview.stats.recorder import OFF, Recorder
 _SMALL = 4096
 _AHEAD = 64  # bytes that a body may have to be read along with its header
 _MAX_FDS = 253  # SCM_MAX_FD of Linux
+_FLAGS = int(socket.MSG_WAITALL | socket.MSG_CMSG_CLOEXEC)
 _ANCILLARY = socket.CMSG_SPACE(_MAX_FDS * 4)
 _KNOWN_HEADERS = 64
+_FIXED = struct.Struct("=8s4s4s")  # the fixed header: what is alike, the serial, what is alike
 _RETURN = struct.Struct("<BBBBIIIBBBBI")  # fixed header, then the field REPLY_SERIAL
-_SERIAL = {False: struct.Struct("<I"), True: struct.Struct(">I")}
-_SERIAL_AT = 8  # in the fixed header
+_TIMEVAL = struct.Struct("@ll")
 _DRAIN = 1 << 20
 
 
@@ -38,10 +40,11 @@ class _Shape:
     at once, with a tiny body.
     """
 
-    __slots__ = ("end", "header", "size")
+    __slots__ = ("byte_order", "end", "header", "size")
 
     def __init__(self, header: wire.FixedHeader) -> None:
         self.header = header
+        self.byte_order: Literal["big", "little"] = "big" if header.big_endian else "little"
         self.size = header.fields_padded
         self.end = self.size + (header.body_length if header.body_length <= _AHEAD else 0)
 
@@ -101,7 +104,8 @@ class Framing:
         self._sock = sock
         self._small = bytearray(_SMALL)
         self._view = memoryview(self._small)
-        self._shapes: dict[bytes, _Shape] = {}
+        self._fixed = [self._view[: wire.FIXED_HEADER]]
+        self._shapes: dict[tuple[bytes, bytes], _Shape] = {}
         self._headers: dict[bytes, wire.Fields] = {}
         self._lock = threading.Lock()
         self._outbox: deque[bytes] = deque()
@@ -109,6 +113,7 @@ class Framing:
         self.replied_at = 0.0
         self._poll = select.poll()
         self._polled = 0  # for what
+        self._patience = 0.0
 
     # -- reading -----------------------------------------------------------
 
@@ -127,10 +132,21 @@ class Framing:
             with self._lock:
                 self._drain()
 
+    def wait_in_next(self, seconds: float) -> None:
+        """How long `next` waits for a message to begin; 0.0 is for ever.
+
+        This is as good as `wait` for what may happen somewhat later, and a call less.
+        """
+        if seconds != self._patience:
+            self._patience = seconds
+            timeout = _TIMEVAL.pack(int(seconds), int(seconds % 1 * 1e6))
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+
     def next(self) -> Call | None:
         """The next message's header; None at the end of the stream.
 
-        Raises ProtocolError where the stream is no D-Bus, VmGoneError where it breaks off.
+        Raises ProtocolError where the stream is no D-Bus, VmGoneError where it breaks off,
+        BlockingIOError where none came in time.
         """
         fds = self._read_fixed()
         if fds is None:
@@ -151,11 +167,7 @@ class Framing:
                 _close_all(fds)
 
     def _read_fixed(self) -> list[int] | None:
-        got, ancillary, flags, _ = self._sock.recvmsg_into(
-            [self._view[: wire.FIXED_HEADER]],
-            _ANCILLARY,
-            socket.MSG_WAITALL | socket.MSG_CMSG_CLOEXEC,
-        )
+        got, ancillary, flags, _ = self._sock.recvmsg_into(self._fixed, _ANCILLARY, _FLAGS)
         if got == 0:
             return None
         fds: list[int] = []
@@ -177,14 +189,13 @@ class Framing:
 
     def _shape(self) -> tuple[_Shape, int]:
         """What the fixed header says, and the serial."""
-        raw = bytes(self._view[: wire.FIXED_HEADER])
-        key = raw[:_SERIAL_AT] + raw[_SERIAL_AT + 4 :]
-        known = self._shapes.get(key)
+        before, raw_serial, after = _FIXED.unpack_from(self._small)
+        known = self._shapes.get((before, after))
         if known is None:
-            known = _Shape(wire.parse_fixed(raw))
+            known = _Shape(wire.parse_fixed(before + raw_serial + after))
             if len(self._shapes) < _KNOWN_HEADERS:
-                self._shapes[key] = known
-        (serial,) = _SERIAL[known.header.big_endian].unpack_from(raw, _SERIAL_AT)
+                self._shapes[before, after] = known
+        serial = int.from_bytes(raw_serial, known.byte_order)
         if not serial:
             raise ProtocolError("a message without a serial number")
         return known, serial
@@ -201,6 +212,8 @@ class Framing:
         while len(into):
             try:
                 got = self._sock.recv_into(into, len(into), socket.MSG_WAITALL)
+            except BlockingIOError:  # `wait_in_next` is for the beginning
+                continue
             except OSError as error:
                 raise VmGoneError(f"the connection broke: {error.strerror}") from None
             if got == 0:

@@ -20,7 +20,7 @@ from glview.dbus import sasl, wire
 from glview.errors import CallError, GlviewError, ProtocolError
 from glview.qemu.framing import Call, Framing
 from glview.qemu.picture import PictureCalls
-from glview.scanout.mailbox import Mailbox
+from glview.scanout.mailbox import SETTLE_AFTER, Mailbox
 from glview.scanout.source import DmabufSource
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ _PROPERTIES = "org.freedesktop.DBus.Properties"
 _UNKNOWN_METHOD = "org.freedesktop.DBus.Error.UnknownMethod"
 _UNKNOWN_PROPERTY = "org.freedesktop.DBus.Error.UnknownProperty"
 _FAILED = "org.qemu.Display1.Error.Failed"
+
+_NEVER = None, None, None, None
 
 _PICTURE_CALLS = {  # member: (interface, signature)
     "Scanout": (LISTENER, "uuuuay"),
@@ -125,38 +127,50 @@ class Listener:
             self._on_closed(reason)
 
     def _serve(self) -> None:
+        framing, mailbox = self._framing, self.mailbox
         while True:
             self._await_call()
-            call = self._framing.next()
+            try:
+                call = framing.next()
+            except BlockingIOError:  # nothing for a while, as `_await_call` wants to know
+                mailbox.settle()
+                continue
             if call is None:
                 return
             try:
                 self._dispatch(call)
-                self._framing.skip(call)
+                if call.left:
+                    framing.skip(call)
             finally:
-                call.close()
+                if call.fds:
+                    call.close()
 
     def _await_call(self) -> None:
-        """Wait for the next message, doing what falls due meanwhile."""
-        livelock, mailbox = self._picture.livelock, self.mailbox
+        """Wait for the next message, doing what falls due meanwhile, or leave it to `next`."""
+        framing, picture, mailbox = self._framing, self._picture, self.mailbox
         while True:
-            asked = [replies.deadline() for replies in self._replies]
-            times = self._picture.settle_at, livelock.due, mailbox.settle_at, *asked
-            deadline = min([t for t in times if t is not None], default=None)
+            deadline = self._deadline()
             if deadline is None:
-                self._framing.wait(None)
+                framing.wait_in_next(SETTLE_AFTER if mailbox.unsettled else 0.0)
+                framing.wait(None)
                 return
             now = time.monotonic()
             if now >= deadline:
                 for replies in self._replies:
                     if overdue := replies.pop_overdue(now):
-                        self._framing.reply(*overdue)
-                self._picture.settle(now)
-                livelock.tick(now)
-                if mailbox.settle_at is not None and now >= mailbox.settle_at:
-                    mailbox.settle()
-            elif self._framing.wait(deadline - now):
+                        framing.reply(*overdue)
+                picture.settle(now)
+                picture.livelock.tick(now)
+            elif framing.wait(deadline - now):
                 return
+
+    def _deadline(self) -> float | None:
+        """When something is due that must not come late (monotonic seconds), or None."""
+        picture, (some, others) = self._picture, self._replies
+        times = picture.settle_at, picture.livelock.due, some.deadline(), others.deadline()
+        if times == _NEVER:
+            return None
+        return min(t for t in times if t is not None)
 
     def _dispatch(self, call: Call) -> None:
         fields = call.fields

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -22,7 +21,7 @@ from glview.scanout.replies import Replies
 from glview.scanout.source import Source
 from glview.stats.recorder import OFF, Recorder
 
-SETTLE_AFTER = 0.1  # seconds after the last update, when waking up for it costs nobody anything
+SETTLE_AFTER = 0.1  # seconds of silence, when waking up for it costs nobody anything
 
 
 class Cursor(NamedTuple):
@@ -90,12 +89,12 @@ class Mailbox:
 
     `replies` are the calls that wait for the main thread to read the buffer,
     `recorder` is told how far updates have got. `shortcut` is for the main
-    thread to set; the listener thread calls `settle` at `settle_at`, in monotonic
-    seconds, as nobody else hears of what becomes of that.
+    thread to set. While there is something `unsettled`, the listener thread calls `settle`
+    after SETTLE_AFTER of silence, as nobody else hears of what becomes of it.
     """
 
     shortcut: Shortcut | None = None
-    settle_at: float | None = None
+    unsettled = False
 
     def __init__(self, wake: Callable[[], None], recorder: Recorder = OFF) -> None:
         self.recorder = recorder
@@ -150,14 +149,14 @@ class Mailbox:
             return False
         passed = self.shortcut.offer(self._newest(), rect, renew)
         if passed:
-            self.settle_at = time.monotonic() + SETTLE_AFTER
+            self.unsettled = True
         return passed
 
     def settle(self) -> None:
         """Let go of what was shown by the short way, or have the main thread see why not."""
-        if self.settle_at is None:
+        if not self.unsettled:
             return
-        self.settle_at = None
+        self.unsettled = False
         if self.shortcut is not None and not self.shortcut.settle():
             self._wake()
 
