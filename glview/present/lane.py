@@ -100,14 +100,16 @@ class Lane:
     ) -> bool:
         """See `Shortcut`."""
         with self._lock:
-            if self._open is None or self._open[0] is not source or self._open[0].memory.shrunk:
+            if self._open is None:
                 return False
-            if not self._free():
+            shown, segment = self._open
+            if shown is not source or (shown.live and shown.memory.shrunk) or not self._free():
                 return False
             if renew is not None:
                 renew()
-                self._open = self._open[0], self._segments.of(self._open[0])
-            self.put(*self._open, rect)
+                segment = self._segments.of(shown)
+                self._open = shown, segment
+            self.put(shown, segment, rect)
             self._connection.flush()
             self._changed = rect.union(self._changed)
             return True

@@ -1,4 +1,4 @@
-"""Reading calls from a listener socket, and answering them, without a copy too many.
+"""Reading calls from a listener socket, without a copy too many.
 
 QEMU repeats the same few header bytes for ever, so a header is parsed once
 and then recognised by its bytes. Bodies stay in the socket until whoever
@@ -12,23 +12,19 @@ import os
 import select
 import socket
 import struct
-import threading
-import time
-from collections import deque
 from typing import Literal
 
 from glview.dbus import wire
 from glview.errors import ProtocolError, VmGoneError
+from glview.qemu.answers import Answers
 from glview.stats.recorder import OFF, Recorder
 
 _SMALL = 4096
 _AHEAD = 64  # bytes that a body may have to be read along with its header
 _MAX_FDS = 253  # SCM_MAX_FD of Linux
-_FLAGS = int(socket.MSG_WAITALL | socket.MSG_CMSG_CLOEXEC)
 _ANCILLARY = socket.CMSG_SPACE(_MAX_FDS * 4)
 _KNOWN_HEADERS = 64
 _FIXED = struct.Struct("=8s4s4s")  # the fixed header: what is alike, the serial, what is alike
-_RETURN = struct.Struct("<BBBBIIIBBBBI")  # fixed header, then the field REPLY_SERIAL
 _TIMEVAL = struct.Struct("@ll")
 _DRAIN = 1 << 20
 
@@ -36,17 +32,27 @@ _DRAIN = 1 << 20
 class _Shape:
     """What the fixed headers of many messages have in common: all but the serial.
 
-    `size` is the length of the fields with their padding; `end` what is read
-    at once, with a tiny body.
+    `size` is the length of both headers with their padding; `end` what is wanted
+    at once, with a tiny body. `fields` are those that came behind it, by their bytes.
     """
 
-    __slots__ = ("byte_order", "end", "header", "size")
+    __slots__ = ("byte_order", "end", "fields", "header", "size")
 
     def __init__(self, header: wire.FixedHeader) -> None:
         self.header = header
         self.byte_order: Literal["big", "little"] = "big" if header.big_endian else "little"
-        self.size = header.fields_padded
+        self.size = wire.FIXED_HEADER + header.fields_padded
         self.end = self.size + (header.body_length if header.body_length <= _AHEAD else 0)
+        self.fields: dict[bytes, wire.Fields] = {}
+
+    def parse(self, raw: bytes) -> wire.Fields:
+        """The fields in `raw`; nothing but calls has a member."""
+        fields = wire.parse_fields(raw[: self.header.fields_length], self.header.big_endian)
+        if self.header.type != wire.CALL:
+            return fields._replace(member="")
+        if len(self.fields) < _KNOWN_HEADERS:
+            self.fields[raw] = fields
+        return fields
 
 
 class Call:
@@ -95,42 +101,44 @@ class Call:
 class Framing:
     """The message stream of one connected, authenticated, blocking socket.
 
-    One thread reads; any thread may `reply`. Closing is the owner's business.
-    `replied_at` is when that was done last (monotonic seconds).
+    One thread reads. QEMU mostly repeats itself, so that as much is asked for at once as the
+    message before was long, without a larger body. What that brings of the next message is
+    kept, with its descriptors. `answers` are sent while the thread waits, if it has to.
     """
 
-    def __init__(self, sock: socket.socket, recorder: Recorder = OFF) -> None:
+    def __init__(self, sock: socket.socket, answers: Answers, recorder: Recorder = OFF) -> None:
         self._recorder = recorder
         self._sock = sock
-        self._small = bytearray(_SMALL)
-        self._view = memoryview(self._small)
-        self._fixed = [self._view[: wire.FIXED_HEADER]]
+        self._answers = answers
+        self._front = bytearray(_SMALL)  # headers, tiny bodies, what came with them
+        self._view = memoryview(self._front)
+        self._at = self._have = 0  # from where to where is not used yet
+        self._expected = wire.FIXED_HEADER
+        self._fds: list[int] = []  # of what is there
+        self._small = memoryview(bytearray(_SMALL))
         self._shapes: dict[tuple[bytes, bytes], _Shape] = {}
-        self._headers: dict[bytes, wire.Fields] = {}
-        self._lock = threading.Lock()
-        self._outbox: deque[bytes] = deque()
-        self._serial = 0
-        self.replied_at = 0.0
         self._poll = select.poll()
         self._polled = 0  # for what
         self._patience = 0.0
 
-    # -- reading -----------------------------------------------------------
+    def close(self) -> None:
+        """Close the descriptors of messages that were not read. The socket is the owner's."""
+        _close_all(self._fds)
 
     def wait(self, timeout: float | None) -> bool:
         """Wait for something to read; False after `timeout` seconds. Sends what was held back."""
-        if timeout is None and not self._outbox:
+        answers = self._answers
+        if self._at < self._have or (timeout is None and not answers.held):
             return True
         while True:
-            events = select.POLLIN | (select.POLLOUT if self._outbox else 0)
+            events = select.POLLIN | (select.POLLOUT if answers.held else 0)
             if events != self._polled:
                 self._poll.register(self._sock, events)
                 self._polled = events
             ready = self._poll.poll(None if timeout is None else max(0.0, timeout * 1000))
             if not ready or ready[0][1] & ~select.POLLOUT:
                 return bool(ready)
-            with self._lock:
-                self._drain()
+            answers.drain()
 
     def wait_in_next(self, seconds: float) -> None:
         """How long `next` waits for a message to begin; 0.0 is for ever.
@@ -148,67 +156,79 @@ class Framing:
         Raises ProtocolError where the stream is no D-Bus, VmGoneError where it breaks off,
         BlockingIOError where none came in time.
         """
-        fds = self._read_fixed()
-        if fds is None:
-            return None
+        if self._at == self._have:
+            self._at = self._have = 0
+            if not self._receive():
+                return None
+        else:
+            self._to_the_front()
+        while self._have < wire.FIXED_HEADER:
+            if not self._receive():
+                raise VmGoneError("the connection ended in the middle of a message")
         if self._recorder.on:
             self._recorder.arrive()
-        call: Call | None = None
-        try:
-            shape, serial = self._shape()
-            size, end = shape.size, shape.end
-            raw = self._view[:end] if end <= _SMALL else memoryview(bytearray(end))
-            self._exactly(raw)
-            fields = self._fields(bytes(raw[:size]), shape.header)
-            call = Call(fields, shape.header, serial, fds, raw[size:])
-            return call
-        finally:
-            if call is None:
-                _close_all(fds)
+        before, raw_serial, after = _FIXED.unpack_from(self._front)
+        shape = self._shapes.get((before, after)) or self._new_shape(before, raw_serial, after)
+        serial = int.from_bytes(raw_serial, shape.byte_order)
+        if not serial:
+            raise ProtocolError("a message without a serial number")
+        size, end = shape.size, shape.end
+        view = self._view if self._have >= end else self._complete(end)
+        self._at = end
+        raw = bytes(view[wire.FIXED_HEADER : size])
+        fields = shape.fields.get(raw) or shape.parse(raw)
+        fds = self._fds_of(fields) if self._fds else []
+        return Call(fields, shape.header, serial, fds, view[size:end])
 
-    def _read_fixed(self) -> list[int] | None:
-        got, ancillary, flags, _ = self._sock.recvmsg_into(self._fixed, _ANCILLARY, _FLAGS)
-        if got == 0:
-            return None
-        fds: list[int] = []
+    def _to_the_front(self) -> None:
+        if self._at:
+            rest = self._have - self._at
+            self._front[:rest] = self._front[self._at : self._have]
+            self._at, self._have = 0, rest
+
+    def _receive(self) -> bool:
+        """Take in more, as far as that is expected; False at the end of the stream."""
+        got, ancillary, flags, _ = self._sock.recvmsg_into(
+            [self._view[self._have : self._expected]], _ANCILLARY, socket.MSG_CMSG_CLOEXEC
+        )
+        if ancillary:
+            self._take_fds(ancillary)
+        if flags & socket.MSG_CTRUNC:
+            raise ProtocolError("a message brought more file descriptors than can be taken")
+        self._have += got
+        return got > 0
+
+    def _take_fds(self, ancillary: list[tuple[int, int, bytes]]) -> None:
         for level, kind, data in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 whole = array.array("i")
                 whole.frombytes(data[: len(data) & ~3])
-                fds.extend(whole)
-        if flags & socket.MSG_CTRUNC:
-            _close_all(fds)
-            raise ProtocolError("a message brought more file descriptors than can be taken")
-        if got < wire.FIXED_HEADER:
-            try:
-                self._exactly(self._view[got : wire.FIXED_HEADER])
-            except VmGoneError:
-                _close_all(fds)
-                raise
+                self._fds.extend(whole)
+
+    def _fds_of(self, fields: wire.Fields) -> list[int]:
+        """Those of a message: all, unless the next one is here, too."""
+        count = len(self._fds) if self._at == self._have else fields.unix_fds
+        fds, self._fds = self._fds[:count], self._fds[count:]
         return fds
 
-    def _shape(self) -> tuple[_Shape, int]:
-        """What the fixed header says, and the serial."""
-        before, raw_serial, after = _FIXED.unpack_from(self._small)
-        known = self._shapes.get((before, after))
-        if known is None:
-            known = _Shape(wire.parse_fixed(before + raw_serial + after))
-            if len(self._shapes) < _KNOWN_HEADERS:
-                self._shapes[before, after] = known
-        serial = int.from_bytes(raw_serial, known.byte_order)
-        if not serial:
-            raise ProtocolError("a message without a serial number")
-        return known, serial
+    def _new_shape(self, before: bytes, serial: bytes, after: bytes) -> _Shape:
+        shape = _Shape(wire.parse_fixed(before + serial + after))
+        if len(self._shapes) < _KNOWN_HEADERS:
+            self._shapes[before, after] = shape
+        return shape
 
-    def _fields(self, raw: bytes, header: wire.FixedHeader) -> wire.Fields:
-        known = self._headers.get(raw)
-        if known is None:
-            known = wire.parse_fields(raw[: header.fields_length], header.big_endian)
-            if header.type == wire.CALL and len(self._headers) < _KNOWN_HEADERS:
-                self._headers[raw] = known
-        return known if header.type == wire.CALL else known._replace(member="")
+    def _complete(self, end: int) -> memoryview:
+        """What there is up to `end`, when it has come; as much is expected next time."""
+        view = self._view
+        if end > _SMALL:
+            view = memoryview(bytearray(end))
+            view[: self._have] = self._view[: self._have]
+        self._from_socket(view[self._have : end])
+        self._have = end
+        self._expected = min(end, _SMALL)
+        return view
 
-    def _exactly(self, into: memoryview) -> None:
+    def _from_socket(self, into: memoryview) -> None:
         while len(into):
             try:
                 got = self._sock.recv_into(into, len(into), socket.MSG_WAITALL)
@@ -220,6 +240,12 @@ class Framing:
                 raise VmGoneError("the connection ended in the middle of a message")
             into = into[got:]
 
+    def _exactly(self, into: memoryview) -> None:
+        ready = self._view[self._at : self._have][: len(into)]
+        into[: len(ready)] = ready
+        self._at += len(ready)
+        self._from_socket(into[len(ready) :])
+
     def read(self, call: Call, size: int) -> memoryview:
         """The next `size` bytes of the body, at most 4096; valid until the next read."""
         if size > call.left or size > _SMALL:
@@ -230,7 +256,7 @@ class Framing:
         if call.ahead:
             part, call.ahead = call.ahead[:size], call.ahead[size:]
             return part
-        part = self._view[:size]
+        part = self._small[:size]
         self._exactly(part)
         return part
 
@@ -251,52 +277,6 @@ class Framing:
             scratch = memoryview(bytearray(min(call.left, _DRAIN)))
             while call.left:
                 self.read_into(call, scratch[: min(call.left, len(scratch))])
-
-    # -- answering ---------------------------------------------------------
-
-    def reply(self, *serials: int) -> None:
-        """Answer calls with an empty reply each. Never waits."""
-        self.replied_at = time.monotonic()
-        with self._lock:
-            answers = [
-                _RETURN.pack(
-                    *(ord("l"), wire.RETURN, wire.NO_REPLY_EXPECTED, 1, 0, self._next(), 8),
-                    *(5, 1, ord("u"), 0, serial),
-                )
-                for serial in serials
-            ]
-            self._outbox.append(b"".join(answers))
-            self._drain()
-        if self._recorder.on:
-            for serial in serials:
-                self._recorder.reply(serial)
-
-    def send(self, message: wire.Message) -> None:
-        """Send any other message. Never waits."""
-        with self._lock:
-            message.serial = self._next()
-            self._outbox.append(wire.encode(message))
-            self._drain()
-
-    def _next(self) -> int:
-        self._serial = self._serial % 0xFFFF_FFFF + 1
-        return self._serial
-
-    def _drain(self) -> None:
-        """Send what fits; the lock is held."""
-        while self._outbox:
-            data = self._outbox[0]
-            try:
-                sent = self._sock.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-            except BlockingIOError:
-                return
-            except OSError:  # the reader sees the end of the stream too
-                self._outbox.clear()
-                return
-            if sent < len(data):
-                self._outbox[0] = data[sent:]
-                return
-            self._outbox.popleft()
 
 
 def _close_all(fds: list[int]) -> None:

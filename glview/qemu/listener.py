@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 from glview.dbus import sasl, wire
 from glview.errors import CallError, GlviewError, ProtocolError
+from glview.qemu.answers import Answers
 from glview.qemu.framing import Call, Framing
 from glview.qemu.picture import PictureCalls
 from glview.scanout.mailbox import SETTLE_AFTER, Mailbox
@@ -69,10 +70,11 @@ class Listener:
     ) -> None:
         self.mailbox = mailbox
         self._sock = sock
-        self._framing = Framing(sock, mailbox.recorder)
+        self._answers = Answers(sock, mailbox.recorder)
+        self._framing = Framing(sock, self._answers, mailbox.recorder)
         offers = (UNIX_MAP, offer_map), (UNIX_DMABUF2, offer_dmabuf2)
         self._offers = [interface for interface, offered in offers if offered]
-        self._picture = PictureCalls(self._framing, mailbox, self.answer)
+        self._picture = PictureCalls(self._framing, self._answers, mailbox, self.answer)
         self.maps = self._picture.maps
         self._replies = mailbox.replies, self._picture.copier.replies
         self._on_closed = on_closed
@@ -90,7 +92,7 @@ class Listener:
         """
         answered = [s for replies in self._replies for s in replies.claim(serials)]
         if answered:
-            self._framing.reply(*answered)
+            self._answers.reply(*answered)
         return len(answered)
 
     def copy_instead(self, source: DmabufSource, serials: list[int]) -> bool:
@@ -122,6 +124,7 @@ class Listener:
         except MemoryError:
             reason = "out of memory"
         finally:
+            self._framing.close()
             self._sock.close()
             self._picture.close()
             self._on_closed(reason)
@@ -158,7 +161,7 @@ class Listener:
             if now >= deadline:
                 for replies in self._replies:
                     if overdue := replies.pop_overdue(now):
-                        framing.reply(*overdue)
+                        self._answers.reply(*overdue)
                 picture.settle(now)
                 picture.livelock.tick(now)
             elif framing.wait(deadline - now):
@@ -212,7 +215,7 @@ class Listener:
         except CallError as error:
             self._refuse(call, error.name, error.text)
             return
-        self._framing.send(
+        self._answers.send(
             wire.Message(
                 wire.RETURN,
                 flags=wire.NO_REPLY_EXPECTED,
@@ -242,7 +245,7 @@ class Listener:
 
     def _refuse(self, call: Call, name: str, text: str) -> None:
         if call.wants_reply:
-            self._framing.send(
+            self._answers.send(
                 wire.Message(
                     wire.ERROR,
                     flags=wire.NO_REPLY_EXPECTED,

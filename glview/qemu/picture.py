@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from glview.dbus import wire
 from glview.errors import ProtocolError
+from glview.qemu.answers import Answers
 from glview.qemu.framing import Call, Framing
 from glview.qemu.livelock import Livelock
 from glview.scanout import checks
@@ -56,9 +57,14 @@ class PictureCalls:
     """
 
     def __init__(
-        self, framing: Framing, mailbox: Mailbox, answer: Callable[[list[int]], object]
+        self,
+        framing: Framing,
+        answers: Answers,
+        mailbox: Mailbox,
+        answer: Callable[[list[int]], object],
     ) -> None:
         self._framing = framing
+        self._answers = answers
         self._mailbox = mailbox
         self._recorder = mailbox.recorder
         self._shadow = Shadow(mailbox)
@@ -66,7 +72,7 @@ class PictureCalls:
         self._size = (0, 0)  # of the newest map or dma-buf scanout
         self._dmabuf: DmabufSource | None = None  # the newest scanout, if it is one
         self.copier = Copier(mailbox, answer)
-        self.livelock = Livelock(self._pass_on, lambda: framing.replied_at)
+        self.livelock = Livelock(self._pass_on, lambda: answers.replied_at)
         self._refused: tuple[object, ...] = ()  # what dma-bufs are like that are copied
         self._scratch = bytearray()
         self._console: tuple[int, int] | None = None
@@ -194,7 +200,7 @@ class PictureCalls:
             raise
         self.maps.only((width, height))
         memory = self.maps.memory(fd, offset, size)
-        self._framing.reply(call.serial)
+        self._answers.reply(call.serial)
         self._size = width, height
         with self._guard:
             self._shadow.forget()
@@ -307,7 +313,7 @@ class PictureCalls:
                 return
             waits = self._dmabuf is not None and self._mailbox.put_update(rect, serial)
         if not waits:
-            self._framing.reply(serial)
+            self._answers.reply(serial)
 
     def _disable(self, _call: Call) -> None:
         self._mailbox.put_disable()
