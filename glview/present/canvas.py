@@ -18,9 +18,9 @@ class Canvas:
         self._memory = Memory(4 * width * height)
         self.address = self._memory.address
         segment = connection.attach(self._memory.fd)
-        self.pixels = xshm.Pixels(segment, 0, width, height)
+        self.pixels = segment, 0, width, height
 
     def close(self) -> None:
         """Let go of it, once what was asked before is done."""
-        self._connection.detach(self.pixels.segment)
+        self._connection.detach(self.pixels[0])
         self._memory.close()

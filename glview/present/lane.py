@@ -17,8 +17,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from glview.errors import NoDisplayError
-from glview.present import xshm
 from glview.present.segments import Segment, Segments
+from glview.present.xshm import Connection
 from glview.scanout.geometry import Rect
 from glview.scanout.source import PixelSource, Source
 
@@ -30,7 +30,7 @@ class Lane:
     unless that is live.
     """
 
-    def __init__(self, connection: xshm.Connection, segments: Segments, most: int) -> None:
+    def __init__(self, connection: Connection, segments: Segments, most: int) -> None:
         self._connection = connection
         self._segments = segments
         self._most = most
@@ -74,13 +74,14 @@ class Lane:
         # The X server wants whole rows, padding included; where the file ends
         # with the last pixel, the last row is one by itself.
         whole = min((segment.size - offset) // stride, source.height)
-        rows = min(height, whole - y)
-        if rows > 0:
-            pixels = xshm.Pixels(segment.id, offset, stride // 4, whole)
-            self._connection.put(pixels, (x, y, width, rows), (x, y), last=rows == height)
-        if rows < height:
-            pixels = xshm.Pixels(segment.id, offset + whole * stride, source.width, 1)
-            self._connection.put(pixels, (x, 0, width, 1), (x, whole), last=True)
+        pixels = segment.id, offset, stride // 4, whole
+        if y + height <= whole:
+            self._connection.put(pixels, rect, y, last=True)
+            return
+        if y < whole:
+            self._connection.put(pixels, (x, y, width, whole - y), y, last=False)
+        pixels = segment.id, offset + whole * stride, source.width, 1
+        self._connection.put(pixels, (x, 0, width, 1), whole, last=True)
 
     def collect(self) -> None:
         """Take in which batches are done. Raises NoDisplayError."""

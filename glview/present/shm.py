@@ -153,7 +153,7 @@ class ShmPresenter:
             self._loaded().compose(self._possible(scene), rect, canvas.address)
         except NoGraphicsError as error:
             self._compose_without_gl(error, scene, rect, canvas.address)
-        self._connection.put(canvas.pixels, rect, (rect.x, rect.y), last=True)
+        self._connection.put(canvas.pixels, rect, rect.y, last=True)
 
     def _possible(self, scene: Scene) -> Scene:
         """Without the picture, if its pixels went before anybody wanted them here."""

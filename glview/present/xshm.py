@@ -11,7 +11,6 @@ from __future__ import annotations
 import select
 import socket
 import struct
-from typing import NamedTuple
 
 from glview.errors import NoDisplayError
 from glview.present.xcb import DEPTH, Display
@@ -29,13 +28,9 @@ _EVENT = 32  # bytes; an error is as long, and no request here has a reply
 _ERROR = 0
 
 
-class Pixels(NamedTuple):
-    """Rows of pixels in an attached file; `offset` in bytes, `width` from row to row."""
-
-    segment: int
-    offset: int
-    width: int
-    height: int
+Pixels = tuple[int, int, int, int]
+"""Rows of pixels in an attached file: its id, the offset in bytes, the width from row to row,
+the height."""
 
 
 class Connection:
@@ -49,10 +44,12 @@ class Connection:
         """
         self._display = display = Display(window)
         self.fd = display.fd
+        self._opcode, self._completion = display.opcode, display.completion
         self._socket = socket.socket(fileno=display.fd)
         self._drawable = window, display.gc
         self._queued = b""
-        self._unread = b""  # the beginning of an event
+        self._answers = memoryview(bytearray(64 * _EVENT))
+        self._unread = 0  # bytes there: the beginning of an event
         self._spare_ids: list[int] = []
         self._gone = False
 
@@ -65,27 +62,35 @@ class Connection:
         """
         self.flush()
         segment = self._spare_ids.pop() if self._spare_ids else self._display.new_id()
-        opcode = self._display.opcode
-        self._send(_ATTACH_FORM.pack(opcode, _ATTACH_FD, 3, segment, _READ_ONLY), [fd])
+        self._send(_ATTACH_FORM.pack(self._opcode, _ATTACH_FD, 3, segment, _READ_ONLY), [fd])
         return segment
 
     def detach(self, segment: int) -> None:
         """Have it unmapped again, once what was asked before is done."""
-        self._queued += _DETACH_FORM.pack(self._display.opcode, _DETACH, 2, segment)
+        self._queued += _DETACH_FORM.pack(self._opcode, _DETACH, 2, segment)
         self._spare_ids.append(segment)
 
-    def put(
-        self, pixels: Pixels, source: tuple[int, int, int, int], at: tuple[int, int], *, last: bool
-    ) -> None:
-        """Copy the rectangle `source` of `pixels` to the window.
+    def put(self, pixels: Pixels, rect: tuple[int, int, int, int], y: int, *, last: bool) -> None:
+        """Copy `rect` of `pixels` to the window: as far from the left, and `y` from the top.
 
         It must lie inside. The `last` one of a batch is answered by an event.
         """
         segment, offset, width, height = pixels
         self._queued += _PUT_FORM.pack(
-            *(self._display.opcode, _PUT_IMAGE, 10, *self._drawable),
-            *(width, height, *source, *at),
-            *(DEPTH, _Z_PIXMAP, last, segment, offset),
+            self._opcode,
+            _PUT_IMAGE,
+            _PUT_FORM.size // 4,
+            *self._drawable,
+            width,
+            height,
+            *rect,
+            rect[0],
+            y,
+            DEPTH,
+            _Z_PIXMAP,
+            last,
+            segment,
+            offset,
         )
 
     def flush(self) -> None:
@@ -121,25 +126,27 @@ class Connection:
         Raises NoDisplayError where the connection broke.
         """
         try:
-            data = self._socket.recv(4096)
+            got = self._socket.recv_into(self._answers[self._unread :])
         except BlockingIOError:
             if self._gone:
                 raise NoDisplayError("the X server has gone") from None
             return 0, ""
         except OSError:
-            data = b""
-        if not data:
+            got = 0
+        if not got:
             raise NoDisplayError("the X server has gone")
-        data = self._unread + data
-        whole = len(data) - len(data) % _EVENT
-        self._unread = data[whole:]
-        done, fault = 0, ""
-        for at in range(0, whole, _EVENT):
+        data, end = self._answers, self._unread + got
+        done, fault, at = 0, "", 0
+        while at + _EVENT <= end:
             kind = data[at] & 0x7F  # the highest bit says that another client sent it
-            if kind == self._display.completion:
+            if kind == self._completion:
                 done += 1
             elif kind == _ERROR:
                 fault = f"X error {data[at + 1]} for request {data[at + 10]}.{data[at + 8]}"
+            at += _EVENT
+        self._unread = end - at
+        if at < end:
+            data[: end - at] = bytes(data[at:end])
         return done, fault
 
     def close(self) -> None:

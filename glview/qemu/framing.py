@@ -22,6 +22,9 @@ from glview.stats.recorder import OFF, Recorder
 _SMALL = 4096
 _AHEAD = 64  # bytes that a body may have to be read along with its header
 _MAX_FDS = 253  # SCM_MAX_FD of Linux
+_WHOLE = int(socket.MSG_WAITALL)  # plain numbers: an operation on flags is some calls of Python
+_CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
+_TRUNCATED = int(socket.MSG_CTRUNC)
 _ANCILLARY = socket.CMSG_SPACE(_MAX_FDS * 4)
 _KNOWN_HEADERS = 64
 _FIXED = struct.Struct("=8s4s4s")  # the fixed header: what is alike, the serial, what is alike
@@ -189,11 +192,11 @@ class Framing:
     def _receive(self) -> bool:
         """Take in more, as far as that is expected; False at the end of the stream."""
         got, ancillary, flags, _ = self._sock.recvmsg_into(
-            [self._view[self._have : self._expected]], _ANCILLARY, socket.MSG_CMSG_CLOEXEC
+            [self._view[self._have : self._expected]], _ANCILLARY, _CLOEXEC
         )
         if ancillary:
             self._take_fds(ancillary)
-        if flags & socket.MSG_CTRUNC:
+        if flags & _TRUNCATED:
             raise ProtocolError("a message brought more file descriptors than can be taken")
         self._have += got
         return got > 0
@@ -231,7 +234,7 @@ class Framing:
     def _from_socket(self, into: memoryview) -> None:
         while len(into):
             try:
-                got = self._sock.recv_into(into, len(into), socket.MSG_WAITALL)
+                got = self._sock.recv_into(into, len(into), _WHOLE)
             except BlockingIOError:  # `wait_in_next` is for the beginning
                 continue
             except OSError as error:

@@ -97,9 +97,10 @@ class PictureCalls:
         Raises ProtocolError for arguments that make no sense; the stream is
         intact then, and what is left of the body is skipped by the caller.
         """
-        if call.fields.member not in _OF_THE_POINTER:
+        member = call.fields.member
+        if self.livelock.due is not None and member not in _OF_THE_POINTER:
             self.livelock.release()
-        self._handlers[call.fields.member](call)
+        self._handlers[member](call)
 
     def console_resized(self, width: int, height: int) -> None:
         """Show no more of a byte picture than the console has. Any thread."""
@@ -220,6 +221,8 @@ class PictureCalls:
         """Damage inside the scanout; all of it where QEMU's rectangle is a stale one."""
         width, height = self._size
         x, y, w, h = rect
+        if x >= 0 <= y and w > 0 < h and x + w <= width and y + h <= height:
+            return Rect(x, y, w, h)
         return Rect(x, y, w, h).clip(width, height) or Rect(0, 0, width, height)
 
     # -- dma-bufs ----------------------------------------------------------

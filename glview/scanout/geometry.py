@@ -19,17 +19,11 @@ class Rect(NamedTuple):
 
     def clip(self, width: int, height: int) -> Rect | None:
         """The part inside (0, 0, width, height), or None where there is none."""
-        if self._is_in(width, height):
-            return self
         x0, y0 = max(self.x, 0), max(self.y, 0)
         x1, y1 = min(self.x + self.width, width), min(self.y + self.height, height)
         if x1 <= x0 or y1 <= y0:
             return None
         return Rect(x0, y0, x1 - x0, y1 - y0)
-
-    def _is_in(self, width: int, height: int) -> bool:
-        x, y, w, h = self
-        return x >= 0 and y >= 0 and w > 0 and h > 0 and x + w <= width and y + h <= height
 
     def common(self, other: Rect) -> Rect | None:
         """The part that lies in both, or None where there is none."""
