@@ -44,6 +44,8 @@ _DMABUF = _layout("5I4xQI")  # handle, width, height, stride, fourcc, modifier, 
 
 _OF_THE_POINTER = "MouseSet", "CursorDefine"
 
+_AT_ONCE = 1 << 18  # bytes of an Update that are received before anything is looked at
+
 # How long a picture may be larger than its console before it is cut to size.
 SETTLE_AFTER = 0.1
 
@@ -74,7 +76,7 @@ class PictureCalls:
         self.copier = Copier(mailbox, answer)
         self.livelock = Livelock(self._pass_on, lambda: answers.replied_at)
         self._refused: tuple[object, ...] = ()  # what dma-bufs are like that are copied
-        self._scratch = bytearray()
+        self._scratch = memoryview(b"")
         self._console: tuple[int, int] | None = None
         self.settle_at: float | None = None  # when `settle` has something to do
         self._guard = threading.Lock()
@@ -162,25 +164,40 @@ class PictureCalls:
             self._came_as_bytes()
 
     def _update(self, call: Call) -> None:
-        x, y, width, height, stride, code, length = self._unpack(call, _UPDATE)
+        if call.left > _AT_ONCE:
+            self._update_rest(call, self._unpack(call, _UPDATE), None)
+        else:
+            body = self._room(call.left)
+            self._framing.read_into(call, body)
+            fields = _UPDATE[call.big_endian]
+            self._update_rest(call, fields.unpack_from(body), body[fields.size :])
+
+    def _update_rest(self, call: Call, fields: tuple[int, ...], pixels: memoryview | None) -> None:
+        """`pixels` where they are here already."""
+        x, y, width, height, stride, code, length = fields
         fmt = checks.pixman_format(code)
         rect = checks.rectangle(x, y, width, height)
         checks.picture(x + width, y + height, (x + width) * fmt.size, fmt)
         needed = checks.picture(width, height, stride, fmt)
-        if length != call.left or length < needed:
+        if length != (call.left if pixels is None else len(pixels)) or length < needed:
             raise ProtocolError(f"{length} bytes for a rectangle of {needed}")
-        if self._shadow.is_all(rect, fmt):
-            self._frame(call, (width, height), stride, fmt, needed)
-            return
-        if len(self._scratch) < needed:
-            self._scratch = bytearray(needed)
-        pixels = memoryview(self._scratch)[:needed]
-        self._framing.read_into(call, pixels)
+        if pixels is None:
+            if self._shadow.is_all(rect, fmt):
+                self._frame(call, (width, height), stride, fmt, needed)
+                return
+            pixels = self._room(needed)
+            self._framing.read_into(call, pixels)
         if self._recorder.on:
             self._recorder.offer(BYTES)
         with self._guard:
             self._shadow.patch(rect, fmt, pixels, stride)
             self._came_as_bytes()
+
+    def _room(self, size: int) -> memoryview:
+        """Memory that nobody else looks at, until the next call."""
+        if len(self._scratch) < size:
+            self._scratch = memoryview(bytearray(size))
+        return self._scratch[:size]
 
     def _came_as_bytes(self) -> None:
         self._settle_later()

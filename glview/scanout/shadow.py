@@ -130,7 +130,8 @@ class Shadow:
         """
         fresh = self._make_room(rect, fmt)
         assert self._current is not None
-        self._mailbox.settle()
+        if self._current.readers > 0:
+            self._mailbox.settle()  # it may have been read since
         with self.lock:
             busy = self._current.readers > 0
             if not busy:
@@ -253,8 +254,6 @@ def _copy_rows(
     if row == stride == step:
         target[start : start + row * count] = rows[: row * count]
         return
-    at = 0
-    for _ in range(count):
+    for at in range(0, step * count, step):
         target[start : start + row] = rows[at : at + row]
         start += stride
-        at += step
