@@ -2,7 +2,7 @@
 
 QEMU repeats the same few header bytes for ever, so a header is parsed once
 and then recognised by its bytes. Bodies stay in the socket until whoever
-handles the call says where they go; tiny ones come along with the header.
+handles the call says where they go; short ones come along with the header.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from glview.qemu.answers import Answers
 from glview.stats.recorder import OFF, Recorder
 
 _SMALL = 4096
-_AHEAD = 64  # bytes that a body may have to be read along with its header
+_SHORT = 1 << 15  # bytes that a body may have to be read along with its header
+_BEGINNING = 64  # bytes of a longer one that are, which is where numbers are
+_FRONT = 1 << 16
 _MAX_FDS = 253  # SCM_MAX_FD of Linux
 _WHOLE = int(socket.MSG_WAITALL)  # plain numbers: an operation on flags is some calls of Python
 _CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
@@ -36,7 +38,8 @@ class _Shape:
     """What the fixed headers of many messages have in common: all but the serial.
 
     `size` is the length of both headers with their padding; `end` what is wanted
-    at once, with a tiny body. `fields` are those that came behind it, by their bytes.
+    at once, with a short body or the beginning of another. `fields` are those that came
+    behind it, by their bytes.
     """
 
     __slots__ = ("byte_order", "end", "fields", "header", "size")
@@ -45,7 +48,8 @@ class _Shape:
         self.header = header
         self.byte_order: Literal["big", "little"] = "big" if header.big_endian else "little"
         self.size = wire.FIXED_HEADER + header.fields_padded
-        self.end = self.size + (header.body_length if header.body_length <= _AHEAD else 0)
+        body = header.body_length
+        self.end = self.size + (body if body <= _SHORT else _BEGINNING)
         self.fields: dict[bytes, wire.Fields] = {}
 
     def parse(self, raw: bytes) -> wire.Fields:
@@ -75,7 +79,7 @@ class Call:
         ahead: memoryview,
     ) -> None:
         self.fields = fields
-        self.ahead = ahead  # all of the body, or nothing
+        self.ahead = ahead  # the beginning of what is left: all of it, if it is short
         self.serial = serial
         self.big_endian = header.big_endian
         self.wants_reply = not header.flags & wire.NO_REPLY_EXPECTED
@@ -105,7 +109,7 @@ class Framing:
     """The message stream of one connected, authenticated, blocking socket.
 
     One thread reads. QEMU mostly repeats itself, so that as much is asked for at once as the
-    message before was long, without a larger body. What that brings of the next message is
+    message before was long, but for most of a longer body. What that brings of the next message is
     kept, with its descriptors. `answers` are sent while the thread waits, if it has to.
     """
 
@@ -113,7 +117,7 @@ class Framing:
         self._recorder = recorder
         self._sock = sock
         self._answers = answers
-        self._front = bytearray(_SMALL)  # headers, tiny bodies, what came with them
+        self._front = bytearray(_FRONT)  # headers, short bodies, what came with them
         self._view = memoryview(self._front)
         self._at = self._have = 0  # from where to where is not used yet
         self._expected = wire.FIXED_HEADER
@@ -223,12 +227,12 @@ class Framing:
     def _complete(self, end: int) -> memoryview:
         """What there is up to `end`, when it has come; as much is expected next time."""
         view = self._view
-        if end > _SMALL:
+        if end > _FRONT:
             view = memoryview(bytearray(end))
             view[: self._have] = self._view[: self._have]
         self._from_socket(view[self._have : end])
         self._have = end
-        self._expected = min(end, _SMALL)
+        self._expected = min(end, _FRONT)
         return view
 
     def _from_socket(self, into: memoryview) -> None:
@@ -256,11 +260,11 @@ class Framing:
                 f"{call.fields.member} is too {'short' if size > call.left else 'long'}"
             )
         call.left -= size
-        if call.ahead:
+        if len(call.ahead) >= size:
             part, call.ahead = call.ahead[:size], call.ahead[size:]
-            return part
-        part = self._small[:size]
-        self._exactly(part)
+        else:
+            part = self._small[:size]
+            self._fill(call, part)
         return part
 
     def read_into(self, call: Call, target: memoryview) -> None:
@@ -269,14 +273,17 @@ class Framing:
         if size > call.left:
             raise ProtocolError(f"{call.fields.member} is too short")
         call.left -= size
-        if call.ahead:
-            target[:], call.ahead = call.ahead[:size], call.ahead[size:]
-        else:
-            self._exactly(target)
+        self._fill(call, target)
+
+    def _fill(self, call: Call, target: memoryview) -> None:
+        ready = call.ahead[: len(target)]
+        target[: len(ready)] = ready
+        call.ahead = call.ahead[len(ready) :]
+        self._exactly(target[len(ready) :])
 
     def skip(self, call: Call) -> None:
         """Throw away what is left of the body."""
-        if call.left and not call.ahead:
+        if call.left > len(call.ahead):
             scratch = memoryview(bytearray(min(call.left, _DRAIN)))
             while call.left:
                 self.read_into(call, scratch[: min(call.left, len(scratch))])

@@ -44,8 +44,6 @@ _DMABUF = _layout("5I4xQI")  # handle, width, height, stride, fourcc, modifier, 
 
 _OF_THE_POINTER = "MouseSet", "CursorDefine"
 
-_AT_ONCE = 1 << 18  # bytes of an Update that are received before anything is looked at
-
 # How long a picture may be larger than its console before it is cut to size.
 SETTLE_AFTER = 0.1
 
@@ -164,24 +162,15 @@ class PictureCalls:
             self._came_as_bytes()
 
     def _update(self, call: Call) -> None:
-        if call.left > _AT_ONCE:
-            self._update_rest(call, self._unpack(call, _UPDATE), None)
-        else:
-            body = self._room(call.left)
-            self._framing.read_into(call, body)
-            fields = _UPDATE[call.big_endian]
-            self._update_rest(call, fields.unpack_from(body), body[fields.size :])
-
-    def _update_rest(self, call: Call, fields: tuple[int, ...], pixels: memoryview | None) -> None:
-        """`pixels` where they are here already."""
-        x, y, width, height, stride, code, length = fields
+        x, y, width, height, stride, code, length = self._unpack(call, _UPDATE)
         fmt = checks.pixman_format(code)
         rect = checks.rectangle(x, y, width, height)
         checks.picture(x + width, y + height, (x + width) * fmt.size, fmt)
         needed = checks.picture(width, height, stride, fmt)
-        if length != (call.left if pixels is None else len(pixels)) or length < needed:
+        if length != call.left or length < needed:
             raise ProtocolError(f"{length} bytes for a rectangle of {needed}")
-        if pixels is None:
+        pixels = call.ahead[:needed]
+        if len(pixels) < needed:
             if self._shadow.is_all(rect, fmt):
                 self._frame(call, (width, height), stride, fmt, needed)
                 return
