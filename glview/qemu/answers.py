@@ -11,7 +11,9 @@ from collections import deque
 from glview.dbus import wire
 from glview.stats.recorder import OFF, Recorder
 
-_RETURN = struct.Struct("<BBBBIIIBBBBI")  # fixed header, then the field REPLY_SERIAL
+_RETURN = struct.Struct("<8sI8sI")  # fixed header, then the field REPLY_SERIAL
+_RETURN_FIXED = bytes((ord("l"), wire.RETURN, wire.NO_REPLY_EXPECTED, 1, 0, 0, 0, 0))
+_RETURN_FIELDS = bytes((8, 0, 0, 0, 5, 1, ord("u"), 0))
 _FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
 
@@ -60,10 +62,7 @@ class Answers:
     # -- the lock is held --------------------------------------------------
 
     def _return(self, serial: int) -> bytes:
-        return _RETURN.pack(
-            *(ord("l"), wire.RETURN, wire.NO_REPLY_EXPECTED, 1, 0, self._next(), 8),
-            *(5, 1, ord("u"), 0, serial),
-        )
+        return _RETURN.pack(_RETURN_FIXED, self._next(), _RETURN_FIELDS, serial)
 
     def _next(self) -> int:
         self._serial = self._serial % 0xFFFF_FFFF + 1

@@ -21,7 +21,6 @@ from glview.stats.recorder import OFF, Recorder
 
 _SMALL = 4096
 _SHORT = 1 << 15  # bytes that a body may have to be read along with its header
-_BEGINNING = 64  # bytes of a longer one that are, which is where numbers are
 _FRONT = 1 << 16
 _MAX_FDS = 253  # SCM_MAX_FD of Linux
 _WHOLE = int(socket.MSG_WAITALL)  # plain numbers: an operation on flags is some calls of Python
@@ -38,18 +37,19 @@ class _Shape:
     """What the fixed headers of many messages have in common: all but the serial.
 
     `size` is the length of both headers with their padding; `end` what is wanted
-    at once, with a short body or the beginning of another. `fields` are those that came
-    behind it, by their bytes.
+    at once: with a short body, or the numbers before the bytes of a longer one, but none of
+    these, as they are copied faster to where memory is aligned. `fields` are those that
+    came behind it, by their bytes.
     """
 
-    __slots__ = ("byte_order", "end", "fields", "header", "size")
+    __slots__ = ("_long", "byte_order", "end", "fields", "header", "size")
 
     def __init__(self, header: wire.FixedHeader) -> None:
         self.header = header
         self.byte_order: Literal["big", "little"] = "big" if header.big_endian else "little"
         self.size = wire.FIXED_HEADER + header.fields_padded
-        body = header.body_length
-        self.end = self.size + (body if body <= _SHORT else _BEGINNING)
+        self._long = header.body_length > _SHORT
+        self.end = self.size + (0 if self._long else header.body_length)
         self.fields: dict[bytes, wire.Fields] = {}
 
     def parse(self, raw: bytes) -> wire.Fields:
@@ -59,6 +59,9 @@ class _Shape:
             return fields._replace(member="")
         if len(self.fields) < _KNOWN_HEADERS:
             self.fields[raw] = fields
+        numbers, found, bytes_ = fields.signature.partition("ay")
+        if self._long and found and not bytes_ and set(numbers) <= {"i", "u"}:
+            self.end = self.size + 4 * len(numbers) + 4  # and the length of the array
         return fields
 
 

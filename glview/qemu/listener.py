@@ -170,7 +170,7 @@ class Listener:
     def _deadline(self) -> float | None:
         """When something is due that must not come late (monotonic seconds), or None."""
         picture, (some, others) = self._picture, self._replies
-        times = picture.settle_at, picture.livelock.due, some.deadline(), others.deadline()
+        times = picture.settle_at, picture.livelock.due, some.due, others.due
         if times == _NEVER:
             return None
         return min(t for t in times if t is not None)

@@ -133,7 +133,7 @@ class PictureCalls:
 
     def _unpack(self, call: Call, layout: dict[bool, struct.Struct]) -> tuple[int, ...]:
         fields = layout[call.big_endian]
-        if len(call.ahead) == fields.size:
+        if call.left == fields.size == len(call.ahead):
             call.left = 0
             return fields.unpack(call.ahead)
         return fields.unpack(self._framing.read(call, fields.size))

@@ -168,11 +168,11 @@ class Mailbox:
         """
         with self.lock:
             self._add_damage(rect)
-            if not self._hidden:
-                self.replies.add(serial)
-            hidden = self._hidden
+            if self._hidden:
+                return False
+            self.replies.add(serial)
         self._ring()
-        return not hidden
+        return True
 
     def put_disable(self) -> None:
         """The scanout was switched off, perhaps only for a moment."""

@@ -15,18 +15,21 @@ class Replies:
     """Serials of UpdateDMABUF calls whose buffer is still to be read. Any thread.
 
     Whoever has read the buffer claims them and answers; the listener thread
-    answers those whose time is up. `forced` counts these.
+    answers those whose time is up. `forced` counts these. `due` is when the oldest
+    must be answered (monotonic seconds), or None.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: deque[tuple[int, float]] = deque()
         self.forced = 0
+        self.due: float | None = None
 
     def add(self, serial: int) -> None:
         """This call is to be answered within REPLY_WITHIN."""
         with self._lock:
             self._waiting.append((serial, time.monotonic() + REPLY_WITHIN))
+            self._set_due()
 
     def waiting(self) -> list[int]:
         """All that nobody has answered yet. While there is one, the guest leaves its buffer be."""
@@ -41,14 +44,8 @@ class Replies:
         with self._lock:
             mine = [serial for serial, _ in self._waiting if serial in wanted]
             self._waiting = deque(r for r in self._waiting if r[0] not in wanted)
+            self._set_due()
         return mine
-
-    def deadline(self) -> float | None:
-        """When the oldest must be answered (monotonic seconds), or None."""
-        if not self._waiting:  # mostly so, and no lock is needed to see that
-            return None
-        with self._lock:
-            return self._waiting[0][1] if self._waiting else None
 
     def pop_overdue(self, now: float) -> list[int]:
         """Those whose time is up; the caller answers them now."""
@@ -57,4 +54,8 @@ class Replies:
             while self._waiting and self._waiting[0][1] <= now:
                 overdue.append(self._waiting.popleft()[0])
             self.forced += len(overdue)
+            self._set_due()
         return overdue
+
+    def _set_due(self) -> None:
+        self.due = self._waiting[0][1] if self._waiting else None

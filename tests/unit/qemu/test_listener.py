@@ -152,6 +152,23 @@ def test_scanout_and_update(big_endian: bool) -> None:
     pair.close()
 
 
+def test_large_frames_and_rectangles_again_and_again(pair: Pair) -> None:
+    """From the second one on, their numbers come along with the header."""
+    width, height = 200, 100
+    frames = [os.urandom(width * height * 4) for _ in range(4)]
+    for pixels in frames:
+        pair.qemu.scanout(width, height, width * 4, XRGB8888, pixels)
+        source = pair.take().source
+        assert rows(source) == pixels
+    for number, pixels in enumerate(frames):
+        pair.qemu.update(0, number, width, 90, width * 4, XRGB8888, pixels[: width * 90 * 4])
+    pair.settle()
+    assert pair.take().damage == Rect(0, 0, width, 93)
+    tops = b"".join(pixels[: width * 4] for pixels in frames[:3])
+    below = frames[-1][width * 93 * 4 :]
+    assert rows(source) == tops + frames[-1][: width * 90 * 4] + below
+
+
 def test_bytes_after_the_last_pixel_are_ignored(pair: Pair) -> None:
     pair.qemu.scanout(WIDTH, HEIGHT, STRIDE, XRGB8888, PIXELS + b"\xee" * 5120)
     pair.qemu.mouse_set(1, 2, 1)

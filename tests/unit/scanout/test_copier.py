@@ -154,7 +154,7 @@ def test_answered_when_read_and_not_before(bench: Bench, memory: Slow) -> None:
     bench.copier.want(Rect(0, 0, 1, 1), 2)
     assert time.monotonic() - begin < REPLY_WITHIN / 2
     assert bench.answered == []
-    deadline = bench.copier.replies.deadline()
+    deadline = bench.copier.replies.due
     assert deadline is not None
     assert begin < deadline < begin + 2 * REPLY_WITHIN
     assert bench.copier.replies.pop_overdue(deadline) == [1]

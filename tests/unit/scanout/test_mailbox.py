@@ -83,7 +83,7 @@ def test_replies_are_claimed_once_by_the_main_thread() -> None:
     assert mailbox.take().replies == [7, 8]
     assert mailbox.replies.claim([7, 8]) == [7, 8]
     assert mailbox.replies.claim([7, 8]) == []
-    assert mailbox.replies.deadline() is None
+    assert mailbox.replies.due is None
 
 
 def test_an_update_after_the_look_waits_for_the_next_one() -> None:
@@ -99,7 +99,7 @@ def test_replies_not_claimed_in_time_are_the_listeners() -> None:
     mailbox = Mailbox(lambda: None)
     before = time.monotonic()
     mailbox.put_update(A, 7)
-    deadline = mailbox.replies.deadline()
+    deadline = mailbox.replies.due
     assert deadline is not None
     assert before + REPLY_WITHIN <= deadline <= time.monotonic() + REPLY_WITHIN
     assert mailbox.replies.pop_overdue(deadline - 0.001) == []
