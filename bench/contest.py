@@ -48,22 +48,27 @@ QUICK = Effort(turns=3, updates=10, idle=3.0)
 class Rival(NamedTuple):
     """A way to see a VM: the value of QEMU's `-display`, and the words of a viewer's command.
 
-    In both {folder} is the VM's own; in the words {fd} is one end of a socket whose other
+    `more` are further words for QEMU's command, which wants its `-display` `module`. In all
+    {folder} is the VM's own; in the words {fd} is one end of a socket whose other
     end has been given to QEMU's D-Bus display. Without words the window is QEMU's own.
     """
 
     name: str
     display: str
     words: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
+    module: str = ""
 
     def lacking(self) -> str:
         """What of it is not installed, in words; empty if all is."""
-        if self.words:
-            return "" if shutil.which(self.words[0]) else f"there is no {self.words[0]}"
+        if self.words and not shutil.which(self.words[0]):
+            return f"there is no {self.words[0]}"
+        kind = self.module or ("" if self.words else self.display.partition(",")[0])
+        if not kind:
+            return ""
         found = subprocess.run(
             ["qemu-system-x86_64", "-display", "help"], capture_output=True, text=True, check=False
         )
-        kind = self.display.partition(",")[0]
         return "" if kind in found.stdout.split() else f"this QEMU has no -display {kind}"
 
     def view(self, folder: Path, display: str, log: Path) -> subprocess.Popen[bytes]:
@@ -99,9 +104,10 @@ class Bout:
         self._rests = rests()
         with contextlib.ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-            where = rival.display.replace("{folder}", str(folder))
+            words = rival.display, *rival.more
+            where, *more = (word.replace("{folder}", str(folder)) for word in words)
             under = ("env", "-u", "WAYLAND_DISPLAY", f"DISPLAY={screen.display}")
-            self._guest = stack.enter_context(Guest(folder, where, under))
+            self._guest = stack.enter_context(Guest(folder, where, under, more))
             self.processes = {"QEMU": self._guest.qemu.pid, "X server": screen.process.pid}
             if rival.words:
                 process = rival.view(folder, screen.display, log)

@@ -20,18 +20,24 @@ TIMEOUT = 20.0  # seconds for the guest to boot, and to draw
 class Guest:
     """A VM under TCG in a folder of its own, std VGA, which has drawn its first picture.
 
-    `display` is the value of `-display`; `under` is as of `Qemu`. Use with `with`. Raises
-    AssertionError with QEMU's words when it does not start, TimeoutError when the payload
-    does not.
+    `display` is the value of `-display`, `more` are other options; `under` is as of `Qemu`.
+    Use with `with`. Raises AssertionError with QEMU's words when it does not start,
+    TimeoutError when the payload does not.
     """
 
-    def __init__(self, folder: Path, display: str = P2P, under: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        display: str = P2P,
+        under: Sequence[str] = (),
+        more: Sequence[str] = (),
+    ) -> None:
         with contextlib.ExitStack() as stack:
             listener = stack.enter_context(socket.socket(socket.AF_UNIX))
             listener.settimeout(TIMEOUT)
             listener.bind(str(folder / "serial"))
             listener.listen()
-            words = payload.options(folder, folder / "serial")
+            words = [*payload.options(folder, folder / "serial"), *more]
             self.qemu = stack.enter_context(
                 Qemu(folder, display=display, options=words, under=under)
             )

@@ -1,4 +1,4 @@
-"""`python -m bench.rivals`: real QEMU seen through glview, the floor, QEMU's windows and VNC."""
+"""`python -m bench.rivals`: real QEMU in glview, the floor, QEMU's windows, by VNC and SPICE."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench import contest, report, scores, viewers
 from bench.contest import Rival
 from tests.support.qemu import BINARY, P2P
 
-VNC = "vncviewer"
+VNC, SPICE = "vncviewer", "remote-viewer"
 
 GLVIEW = Rival(
     viewers.GLVIEW, P2P, (sys.executable, "-m", "glview", "-v", "--qmp", "{folder}/viewer.qmp")
@@ -27,17 +27,24 @@ TIGERVNC = Rival(
     "vnc=unix:{folder}/vnc",
     (VNC, "-SecurityTypes=None", "-RemoteResize=0", "-AlertOnFatalError=0", "{folder}/vnc"),
 )
+REMOTE_VIEWER = Rival(
+    "SPICE, remote-viewer",
+    "none",
+    (SPICE, "spice+unix://{folder}/spice"),
+    ("-spice", "unix=on,addr={folder}/spice,disable-ticketing=on"),
+    "spice-app",
+)
 
 
 def everybody(folder: Path) -> list[Rival]:
     """Those that are known; the floor is built in `folder`."""
     floor = Rival(viewers.FLOOR, P2P, viewers.floor(folder).command)
-    return [floor, GLVIEW, GTK, SDL, TIGERVNC]
+    return [floor, GLVIEW, GTK, SDL, TIGERVNC, REMOTE_VIEWER]
 
 
 def versions() -> dict[str, str]:
-    """Of QEMU, and of the VNC viewer if there is one."""
-    names = {"QEMU": BINARY, "VNC viewer": VNC}
+    """Of QEMU, and of the viewers of other protocols that there are."""
+    names = {"QEMU": BINARY, "VNC viewer": VNC, "SPICE viewer": SPICE}
     return {what: _first_line(name, "--version") for what, name in names.items() if which(name)}
 
 
