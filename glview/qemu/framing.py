@@ -184,7 +184,7 @@ class Framing:
             raise ProtocolError("a message without a serial number")
         size, end = shape.size, shape.end
         view = self._view if self._have >= end else self._complete(end)
-        self._at = end
+        self._at, self._expected = end, min(end, _FRONT)
         raw = bytes(view[wire.FIXED_HEADER : size])
         fields = shape.fields.get(raw) or shape.parse(raw)
         fds = self._fds_of(fields) if self._fds else []
@@ -228,14 +228,13 @@ class Framing:
         return shape
 
     def _complete(self, end: int) -> memoryview:
-        """What there is up to `end`, when it has come; as much is expected next time."""
+        """What there is up to `end`, when it has come."""
         view = self._view
         if end > _FRONT:
             view = memoryview(bytearray(end))
             view[: self._have] = self._view[: self._have]
         self._from_socket(view[self._have : end])
         self._have = end
-        self._expected = min(end, _FRONT)
         return view
 
     def _from_socket(self, into: memoryview) -> None:

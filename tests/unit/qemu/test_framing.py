@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import array
+import fcntl
 import os
 import random
 import socket
+import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +37,7 @@ class Ends(NamedTuple):
     """The reading end of a stream, and its sender's socket."""
 
     framing: Framing
+    ours: socket.socket
     peer: socket.socket
 
 
@@ -42,7 +46,7 @@ def ends() -> Iterator[Ends]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         framing = Framing(ours, Answers(ours))
-        yield Ends(framing, theirs)
+        yield Ends(framing, ours, theirs)
         framing.close()
 
 
@@ -210,3 +214,22 @@ def test_a_slow_peer(ends: Ends) -> None:
     thread.join()
     assert call is not None
     assert ends.framing.read(call, 16) == data[-16:]
+
+
+def test_pixels_stay_in_the_socket(ends: Ends) -> None:
+    """But for those of a frame that is like nothing before it."""
+    longer = encode_call(calls.SCANOUT_DMABUF2, 1, ([0], 0, 0, 1, 1, [0], [4], 1, 0, 1, 1, 0, 1))
+    numbers = encode_call(calls.SCANOUT, 2, (0, 0, 0, 0, b""), pixel_bytes=40_000)
+    ends.peer.sendall(longer + numbers + bytes(40_000) + numbers + bytes(100))
+    for skipped in (True, True, False):
+        call = ends.framing.next()
+        assert call is not None
+        ends.framing.read(call, 20)
+        if skipped:
+            ends.framing.skip(call)
+    assert waiting(ends.ours) == 100
+
+
+def waiting(sock: socket.socket) -> int:
+    """Bytes that nobody has received yet."""
+    return int.from_bytes(fcntl.ioctl(sock, termios.FIONREAD, bytes(4)), sys.byteorder)
