@@ -75,6 +75,7 @@ class PictureCalls:
         self.livelock = Livelock(self._pass_on, lambda: answers.replied_at)
         self._refused: tuple[object, ...] = ()  # what dma-bufs are like that are copied
         self._scratch = memoryview(b"")
+        self._came_otherwise = True  # the newest picture, or one since there were bytes last
         self._console: tuple[int, int] | None = None
         self.settle_at: float | None = None  # when `settle` has something to do
         self._guard = threading.Lock()
@@ -165,12 +166,15 @@ class PictureCalls:
         x, y, width, height, stride, code, length = self._unpack(call, _UPDATE)
         fmt = checks.pixman_format(code)
         rect = checks.rectangle(x, y, width, height)
-        checks.picture(x + width, y + height, (x + width) * fmt.size, fmt)
+        if not self._shadow.holds(rect, fmt):
+            checks.picture(x + width, y + height, (x + width) * fmt.size, fmt)
         needed = checks.picture(width, height, stride, fmt)
         if length != call.left or length < needed:
             raise ProtocolError(f"{length} bytes for a rectangle of {needed}")
         pixels = call.ahead[:needed]
-        if len(pixels) < needed:
+        if len(pixels) == needed:
+            call.left -= len(call.ahead)
+        else:
             if self._shadow.is_all(rect, fmt):
                 self._frame(call, (width, height), stride, fmt, needed)
                 return
@@ -189,9 +193,12 @@ class PictureCalls:
         return self._scratch[:size]
 
     def _came_as_bytes(self) -> None:
-        self._settle_later()
-        self._no_dmabuf()
-        self.maps.forget()
+        if self._console is not None:
+            self._settle_later()
+        if self._came_otherwise:
+            self._came_otherwise = False
+            self._no_dmabuf()
+            self.maps.forget()
 
     # -- shared memory -----------------------------------------------------
 
@@ -209,6 +216,7 @@ class PictureCalls:
         memory = self.maps.memory(fd, offset, size)
         self._answers.reply(call.serial)
         self._size = width, height
+        self._came_otherwise = True
         with self._guard:
             self._shadow.forget()
             self._no_dmabuf()
@@ -269,6 +277,7 @@ class PictureCalls:
         self._size = source.width, source.height
         self.livelock.scanout(source)
         self.maps.forget()
+        self._came_otherwise = True
         with self._guard:
             self._shadow.forget()
             self._dmabuf = source

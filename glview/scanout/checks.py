@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+from functools import lru_cache
 
 from glview.errors import ProtocolError
 from glview.scanout.formats import (
@@ -37,6 +38,7 @@ def pixman_format(code: int) -> PixelFormat:
     return fmt
 
 
+@lru_cache(maxsize=64)
 def picture(width: int, height: int, stride: int, fmt: PixelFormat) -> int:
     """Bytes that such a picture takes. Raises ProtocolError for an impossible one."""
     if not sane_size(width, height):

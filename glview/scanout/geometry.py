@@ -38,9 +38,12 @@ class Rect(NamedTuple):
         """The smallest rectangle that holds both."""
         if other is None:
             return self
-        x0, y0 = min(self.x, other.x), min(self.y, other.y)
-        x1 = max(self.x + self.width, other.x + other.width)
-        y1 = max(self.y + self.height, other.y + other.height)
+        x, y, width, height = self
+        left, top, across, down = other
+        if x >= left and y >= top and x + width <= left + across and y + height <= top + down:
+            return other
+        x0, y0 = min(x, left), min(y, top)
+        x1, y1 = max(x + width, left + across), max(y + height, top + down)
         return Rect(x0, y0, x1 - x0, y1 - y0)
 
 

@@ -123,6 +123,12 @@ class Shadow:
 
     # -- rectangles --------------------------------------------------------
 
+    def holds(self, rect: Rect, fmt: PixelFormat) -> bool:
+        """Whether that is a part of the picture, as it is already."""
+        x, y, width, height = rect
+        size = self._size
+        return fmt is self._format and x + width <= size[0] and y + height <= size[1]
+
     def patch(self, rect: Rect, fmt: PixelFormat, pixels: memoryview, stride: int) -> None:
         """Copy a received rectangle into the picture, growing it where needed.
 
@@ -204,6 +210,8 @@ class Shadow:
 
     def _make_room(self, rect: Rect, fmt: PixelFormat) -> bool:
         """Have a picture that holds `rect`; True where it is another one than before."""
+        if self.holds(rect, fmt):
+            return False
         size = extent = rect.x + rect.width, rect.y + rect.height
         if self._format is fmt:
             extent = _union(extent, self._extent)  # what a crop has hidden is still good
