@@ -28,28 +28,29 @@ _CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
 _TRUNCATED = int(socket.MSG_CTRUNC)
 _ANCILLARY = socket.CMSG_SPACE(_MAX_FDS * 4)
 _KNOWN_HEADERS = 64
-_FIXED = struct.Struct("=8s4s4s")  # the fixed header: what is alike, the serial, what is alike
+_FIXED = struct.Struct("=4s4s4s4s")  # what kind, length of the body, serial, length of the fields
 _TIMEVAL = struct.Struct("@ll")
 _DRAIN = 1 << 20
 
 
 class _Shape:
-    """What the fixed headers of many messages have in common: all but the serial.
+    """What the headers of many messages have in common: all but serial and length of the body.
 
-    `size` is the length of both headers with their padding; `end` what is wanted
-    at once: with a short body, or the numbers before the bytes of a longer one, but none of
-    these, as they are copied faster to where memory is aligned. `fields` are those that
-    came behind it, by their bytes.
+    `size` is the length of both headers with their padding, `most` what the body may have.
+    `numbers` are the bytes of a long body that are wanted at once: what comes before its
+    pixels, and none of these, as they are copied faster to where memory is aligned.
+    `fields` are those that were there, by their bytes.
     """
 
-    __slots__ = ("_long", "byte_order", "end", "fields", "header", "size")
+    __slots__ = ("byte_order", "fields", "header", "most", "numbers", "size", "wants_reply")
 
     def __init__(self, header: wire.FixedHeader) -> None:
         self.header = header
         self.byte_order: Literal["big", "little"] = "big" if header.big_endian else "little"
+        self.wants_reply = not header.flags & wire.NO_REPLY_EXPECTED
         self.size = wire.FIXED_HEADER + header.fields_padded
-        self._long = header.body_length > _SHORT
-        self.end = self.size + (0 if self._long else header.body_length)
+        self.most = wire.MAX_MESSAGE - self.size
+        self.numbers = 0
         self.fields: dict[bytes, wire.Fields] = {}
 
     def parse(self, raw: bytes) -> wire.Fields:
@@ -57,11 +58,11 @@ class _Shape:
         fields = wire.parse_fields(raw[: self.header.fields_length], self.header.big_endian)
         if self.header.type != wire.CALL:
             return fields._replace(member="")
-        if len(self.fields) < _KNOWN_HEADERS:
+        if len(self.fields) < _KNOWN_HEADERS and len(raw) < _SMALL:
             self.fields[raw] = fields
-        numbers, found, bytes_ = fields.signature.partition("ay")
-        if self._long and found and not bytes_ and set(numbers) <= {"i", "u"}:
-            self.end = self.size + 4 * len(numbers) + 4  # and the length of the array
+        numbers = fields.signature.removesuffix("ay")
+        plain = numbers != fields.signature and set(numbers) <= {"i", "u"}
+        self.numbers = 4 * len(numbers) + 4 if plain else 0  # and the length of the array
         return fields
 
 
@@ -76,17 +77,18 @@ class Call:
     def __init__(
         self,
         fields: wire.Fields,
-        header: wire.FixedHeader,
+        shape: _Shape,
         serial: int,
+        body: int,
         fds: list[int],
         ahead: memoryview,
     ) -> None:
         self.fields = fields
         self.ahead = ahead  # the beginning of what is left: all of it, if it is short
         self.serial = serial
-        self.big_endian = header.big_endian
-        self.wants_reply = not header.flags & wire.NO_REPLY_EXPECTED
-        self.left = header.body_length
+        self.big_endian = shape.header.big_endian
+        self.wants_reply = shape.wants_reply
+        self.left = body
         self.fds = fds
 
     def take_fd(self, index: int) -> int:
@@ -112,8 +114,8 @@ class Framing:
     """The message stream of one connected, authenticated, blocking socket.
 
     One thread reads. QEMU mostly repeats itself, so that as much is asked for at once as the
-    message before was long, but for most of a longer body. What that brings of the next message is
-    kept, with its descriptors. `answers` are sent while the thread waits, if it has to.
+    message before was long, but for most of a longer body. What that brings of the next
+    message is kept, with its descriptors. `answers` are sent while the thread waits, if it has to.
     """
 
     def __init__(self, sock: socket.socket, answers: Answers, recorder: Recorder = OFF) -> None:
@@ -177,18 +179,20 @@ class Framing:
                 raise VmGoneError("the connection ended in the middle of a message")
         if self._recorder.on:
             self._recorder.arrive()
-        before, raw_serial, after = _FIXED.unpack_from(self._front)
-        shape = self._shapes.get((before, after)) or self._new_shape(before, raw_serial, after)
-        serial = int.from_bytes(raw_serial, shape.byte_order)
-        if not serial:
-            raise ProtocolError("a message without a serial number")
-        size, end = shape.size, shape.end
+        kind, length, number, fields_length = _FIXED.unpack_from(self._front)
+        shape = self._shapes.get((kind, fields_length)) or self._new_shape(kind, fields_length)
+        body = int.from_bytes(length, shape.byte_order)
+        serial = int.from_bytes(number, shape.byte_order)
+        if not serial or body > shape.most:
+            wire.parse_fixed(self._front[: wire.FIXED_HEADER])  # says what is wrong
+        size = shape.size
+        end = size + (body if body <= _SHORT else shape.numbers)
         view = self._view if self._have >= end else self._complete(end)
         self._at, self._expected = end, min(end, _FRONT)
         raw = bytes(view[wire.FIXED_HEADER : size])
         fields = shape.fields.get(raw) or shape.parse(raw)
         fds = self._fds_of(fields) if self._fds else []
-        return Call(fields, shape.header, serial, fds, view[size:end])
+        return Call(fields, shape, serial, body, fds, view[size:end])
 
     def _to_the_front(self) -> None:
         if self._at:
@@ -221,10 +225,10 @@ class Framing:
         fds, self._fds = self._fds[:count], self._fds[count:]
         return fds
 
-    def _new_shape(self, before: bytes, serial: bytes, after: bytes) -> _Shape:
-        shape = _Shape(wire.parse_fixed(before + serial + after))
+    def _new_shape(self, kind: bytes, fields_length: bytes) -> _Shape:
+        shape = _Shape(wire.parse_fixed(self._front[: wire.FIXED_HEADER]))
         if len(self._shapes) < _KNOWN_HEADERS:
-            self._shapes[before, after] = shape
+            self._shapes[kind, fields_length] = shape
         return shape
 
     def _complete(self, end: int) -> memoryview:

@@ -13,9 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
+from unittest.mock import Mock
 
 import pytest
 
+from glview.dbus import wire
 from glview.errors import VmGoneError
 from glview.qemu.answers import Answers
 from glview.qemu.framing import Call, Framing
@@ -233,3 +235,19 @@ def test_pixels_stay_in_the_socket(ends: Ends) -> None:
 def waiting(sock: socket.socket) -> int:
     """Bytes that nobody has received yet."""
     return int.from_bytes(fcntl.ioctl(sock, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def test_a_header_is_parsed_once(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the length of the body behind it."""
+    parse = Mock(wraps=wire.parse_fields)
+    monkeypatch.setattr(wire, "parse_fields", parse)
+    for serial, size in enumerate(range(0, 100_000, 997), 1):
+        data = encode_call(calls.UPDATE, serial, ((0,) * 6 + (b"",)), pixel_bytes=size)
+        sender = threading.Thread(target=ends.peer.sendall, args=(data + bytes(size),), daemon=True)
+        sender.start()
+        call = ends.framing.next()
+        assert call is not None
+        assert call.left == 28 + size
+        ends.framing.skip(call)
+        sender.join()
+    assert parse.call_count == 1
