@@ -86,7 +86,8 @@ def test_an_error(ends: Ends) -> None:
     assert ends.connection.poll() == (1, f"X error 128 for request {OPCODE}.3")
 
 
-def test_a_full_socket(ends: Ends) -> None:
+@pytest.mark.parametrize("at_once", [7, 10_000])
+def test_a_full_socket(ends: Ends, at_once: int) -> None:
     """Nothing is lost, and nothing sent twice."""
     count = 30_000
     sent = threading.Event()
@@ -94,7 +95,7 @@ def test_a_full_socket(ends: Ends) -> None:
     def put_many() -> None:
         for number in range(count):
             ends.connection.put(PIXELS, (number % 640, 0, 1, 1), 0, last=False)
-            if number % 7 == 0:
+            if number % at_once == 0:
                 ends.connection.flush()
         ends.connection.flush()
         sent.set()
