@@ -23,7 +23,7 @@ from tests.support.x11 import Xvfb
 
 MINUTE = 60.0
 STARTING = 12.0  # MiB: in the first seconds OpenGL is loaded, and memory for pictures found
-QEMU_HEAP = 12.0  # MiB: it takes steps of a frame or two, sooner or later, and then stays
+QEMU_HEAP = 12.0  # MiB: it takes a few steps, with whatever viewer (10 with the floor), and stays
 SOME_TIME = 0.15  # seconds, half of what a picture may be late by on a busy machine
 LOUD = [("map", "full"), ("bytes", "64x64"), ("dmabuf", "full")]
 
