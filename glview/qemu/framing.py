@@ -140,7 +140,7 @@ class Framing:
     def wait(self, timeout: float | None) -> bool:
         """Wait for something to read; False after `timeout` seconds. Sends what was held back."""
         answers = self._answers
-        if self._at < self._have or (timeout is None and not answers.held):
+        if self._at < self._have:
             return True
         while True:
             events = select.POLLIN | (select.POLLOUT if answers.held else 0)
@@ -218,6 +218,8 @@ class Framing:
                 whole = array.array("i")
                 whole.frombytes(data[: len(data) & ~3])
                 self._fds.extend(whole)
+        if len(self._fds) > _MAX_FDS:  # nobody declares those of earlier messages
+            raise ProtocolError("messages brought more file descriptors than they declare")
 
     def _fds_of(self, fields: wire.Fields) -> list[int]:
         """Those of a message: all, unless the next one is here, too."""

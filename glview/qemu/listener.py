@@ -153,11 +153,10 @@ class Listener:
         framing, picture, mailbox = self._framing, self._picture, self.mailbox
         while True:
             deadline = self._deadline()
-            if deadline is None and not self._answers.held:
-                framing.wait_in_next(SETTLE_AFTER if mailbox.unsettled else 0.0)
-                return
             if deadline is None:
-                framing.wait(None)
+                framing.wait_in_next(SETTLE_AFTER if mailbox.unsettled else 0.0)
+                if self._answers.held:
+                    framing.wait(None)
                 return
             now = time.monotonic()
             if now >= deadline:

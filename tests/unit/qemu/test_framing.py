@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import fcntl
+import itertools
 import os
 import random
 import socket
@@ -18,7 +19,7 @@ from unittest.mock import Mock
 import pytest
 
 from glview.dbus import wire
-from glview.errors import VmGoneError
+from glview.errors import ProtocolError, VmGoneError
 from glview.qemu.answers import Answers
 from glview.qemu.framing import Call, Framing
 from glview.testing import calls
@@ -175,6 +176,29 @@ def test_files_of_a_call_that_nobody_reads(ends: Ends, files: list[int]) -> None
     assert call is not None
     assert call.fds == []
     assert len(os.listdir("/proc/self/fd")) == before + 1
+    ends.framing.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_files_that_no_call_declares(ends: Ends, files: list[int]) -> None:
+    """Do not pile up while each message brings the beginning of the next, which is shorter."""
+    before = len(os.listdir("/proc/self/fd"))
+    zeros = (0, 0, 0, 0, 0, 0, b"")
+    sent = [
+        encode_call(calls.UPDATE, 1, zeros, pixel_bytes=n) + bytes(n) for n in range(99, 90, -1)
+    ]
+    ends.peer.sendall(sent[0])
+    assert ends.framing.next() is not None
+
+    def read_all() -> None:
+        for number, (data, after) in enumerate(itertools.pairwise(sent[1:])):
+            socket.send_fds(ends.peer, [data[min(number, 1) :] + after[:1]], files * 50)
+            call = ends.framing.next()
+            assert call is not None
+            assert call.fds == []
+
+    with pytest.raises(ProtocolError, match="more file descriptors than they declare"):
+        read_all()
     ends.framing.close()
     assert len(os.listdir("/proc/self/fd")) == before
 
