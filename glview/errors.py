@@ -16,6 +16,8 @@
      +- CallError          15   QEMU answered a call with an error
      +- ProtocolError      16   a peer sent what the protocol does not allow
      +- OutputError        17   a file that was asked for cannot be written
+     +- ResourceError      18   the system has no thread, descriptor or memory left
+     +- InternalError      19   a fault of glview itself
 
 Exit code 2 is a wrong command line, as everywhere.
 """
@@ -136,3 +138,15 @@ class OutputError(GlviewError):
     """A file that was asked for cannot be written."""
 
     exit_code = 17
+
+
+class ResourceError(GlviewError):
+    """The system has no thread, descriptor or memory left for us."""
+
+    exit_code = 18
+
+
+class InternalError(GlviewError):
+    """A fault of glview itself, which nobody foresaw."""
+
+    exit_code = 19
