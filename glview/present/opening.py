@@ -36,7 +36,7 @@ def open_window(
     events: WindowEvents,
 ) -> tuple[Window, Presenter]:
     """A window whose framebuffer is of `size` pixels, and its presenter. Raises GlviewError."""
-    if platform == "x11" and wanted.present != "swap":
+    if _wants_shared_memory(platform, wanted):
         shown = None
         if wanted.present == "auto" and not cpu_draws():
             shown = _on_gpu(glfw, platform, title, size, wanted, events)
@@ -44,6 +44,16 @@ def open_window(
         if shown is not None:
             return shown
     return _by_swap(glfw, platform, title, size, wanted, events)
+
+
+def _wants_shared_memory(platform: Platform, wanted: Wanted) -> bool:
+    """Return whether to try shared memory first: for `vsync` only a swap will do."""
+    if wanted.present == "shm" and platform != "x11":
+        log.warning("--present shm needs X11; pictures are swapped here")
+        return False
+    return wanted.present == "shm" or (
+        wanted.present == "auto" and platform == "x11" and not wanted.vsync
+    )
 
 
 def cpu_draws() -> bool:
@@ -110,11 +120,10 @@ def _by_shared_memory(
     try:
         connection = xshm.Connection(window.x11_id)
     except NoGraphicsError as error:
-        log.info("no X shared memory: %s", error)
+        level = logging.WARNING if wanted.present == "shm" else logging.INFO
+        log.log(level, "no X shared memory, pictures are swapped: %s", error)
         window.close()
         return None
     window.show()
     log.info("pictures are put out of X shared memory")
-    if wanted.vsync:
-        log.warning("--vsync goes with --present swap: shared memory is put at any time")
     return window, ShmPresenter(connection, wanted)

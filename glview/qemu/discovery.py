@@ -39,15 +39,15 @@ _START_ONE = "start one with -display dbus, or wait for it with --wait"
 
 
 class ConsoleInfo(NamedTuple):
-    """A console as it was when the VM was asked; sizes in pixels."""
+    """A console as it was when the VM was asked; sizes in pixels, 0 if unknown."""
 
     id: int
     label: str
     type: str
     head: int
-    width: int
-    height: int
-    interfaces: tuple[str, ...]
+    width: int = 0
+    height: int = 0
+    interfaces: tuple[str, ...] = ()
 
 
 class Vm(NamedTuple):
@@ -80,6 +80,11 @@ def list_vms(transport: Transport, timeout: float = VM_TIMEOUT) -> list[Vm]:
         return _known(pool.map(partial(_describe, transport, timeout), owners))
 
 
+def known_uuid(uuid: str) -> str:
+    """Return `uuid`, or nothing for the zeros of a VM that was given none."""
+    return uuid if uuid != _NO_UUID else ""
+
+
 def _known(vms: Iterable[Vm | None]) -> list[Vm]:
     return [vm for vm in vms if vm is not None]
 
@@ -109,8 +114,7 @@ def _describe(transport: Transport, timeout: float, owner: str) -> Vm | None:
             (pid,) = _ask_bus(transport, "GetConnectionUnixProcessID", owner)
         vm = ask(VM_PATH, VM)
         consoles = tuple(_console(id, ask(console_path(id), CONSOLE)) for id in vm["ConsoleIDs"])
-        uuid = vm["UUID"] if vm["UUID"] != _NO_UUID else ""
-        return Vm(owner, pid, vm["Name"], uuid, consoles)
+        return Vm(owner, pid, vm["Name"], known_uuid(vm["UUID"]), consoles)
     except CallError as error:
         return Vm(owner, pid, answering=False) if error.name == TIMEOUT else None
     except (ProtocolError, KeyError, TypeError):
@@ -184,7 +188,8 @@ def choose_console(vm: Vm, number: int | None = None) -> ConsoleInfo:
 
 
 def _console_text(console: ConsoleInfo) -> str:
-    return f"{console.id}: {console.label} {console.width}x{console.height}"
+    size = f" {console.width}x{console.height}" if console.width else ""
+    return f"{console.id}: {console.label}{size}"
 
 
 def format_list(vms: Sequence[Vm]) -> str:

@@ -1,4 +1,4 @@
-"""Handing QEMU one end of a socket pair over QMP, for a peer-to-peer display.
+"""Reach QEMU over QMP: hand it one end of a socket pair as its display, or ask which VM it is.
 
 `-display dbus,p2p=yes` has no address: its client arrives as a file
 descriptor, sent with the QMP commands ``getfd`` and ``add_client`` (QEMU's
@@ -10,8 +10,13 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from glview.errors import QmpError
+
+if TYPE_CHECKING:
+    from glview.qemu.discovery import Vm
 
 GREETING_TIMEOUT = 5.0
 """Seconds that QEMU has for its greeting."""
@@ -43,10 +48,36 @@ def hand_over(path: str, timeout: float = GREETING_TIMEOUT) -> socket.socket:
     Returns our end, on which D-Bus authentication has not begun. When this
     returns, the QMP socket is free for others again. Raises `QmpError`.
     """
+    return _attempt(path, timeout, hand_over_fd)
+
+
+def describe(path: str, timeout: float = GREETING_TIMEOUT) -> Vm:
+    """Return the VM behind the QMP socket at `path`, with its graphic consoles, sizes unknown.
+
+    Asks by QMP alone: a display connection would take the place of another
+    viewer's. Raises `QmpError`.
+    """
+
+    def ask(monitor: socket.socket, timeout: float | None) -> Vm:
+        from glview.qemu.handover import read_vm  # brings asyncio
+
+        with monitor:
+            return read_vm(monitor, timeout)
+
+    return _attempt(path, timeout, ask)
+
+
+_Found = TypeVar("_Found")
+
+
+def _attempt(
+    path: str, timeout: float, act: Callable[[socket.socket, float | None], _Found]
+) -> _Found:
+    """Call `act` with a connected QMP socket, which it closes; again where QEMU was not ready."""
     for attempt in range(1, _ATTEMPTS + 1):
         monitor = _connect(path, timeout)
         try:
-            return hand_over_fd(monitor, timeout)
+            return act(monitor, timeout)
         except NegotiationBrokenError as error:
             if attempt == _ATTEMPTS:
                 raise QmpError(f"{path}: {error.args[0]}", error.hint) from error

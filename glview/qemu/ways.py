@@ -47,14 +47,18 @@ class Way(Protocol):
         """
 
 
-def _over(sock: socket.socket) -> Link:
-    """A peer-to-peer link over a connected socket, which is owned from here on."""
+def _over(sock: socket.socket, wanted: str | None) -> Link:
+    """Return a peer-to-peer link to the VM `wanted` over a connected socket, owned from here on.
+
+    Raises `NoVmError` where the VM there is another.
+    """
     peer = PeerConnection.over(sock)
     try:
         vms = discovery.list_vms(peer)
         if not vms:
             raise NoVmError("the other end speaks D-Bus, but is no QEMU display")
-        return Link(peer, vms[0], lambda: peer)
+        vm = discovery.choose_vm(vms, wanted) if wanted else vms[0]
+        return Link(peer, vm, lambda: peer)
     except BaseException:
         peer.close()
         raise
@@ -130,12 +134,16 @@ class ByBus:
 
 
 class ByQmp:
-    """Through a QMP socket: QEMU was started with ``-display dbus,p2p=yes``."""
+    """Through a QMP socket: QEMU was started with ``-display dbus,p2p=yes``.
+
+    `wanted` is the name or UUID that the VM there must have, None for any.
+    """
 
     again = True
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, wanted: str | None = None) -> None:
         self._path = path
+        self._wanted = wanted
         self._process = 0
 
     def still_there(self) -> bool:
@@ -150,7 +158,9 @@ class ByQmp:
     def open(self, *, wait: bool, stop: threading.Event) -> Link | None:
         while not stop.is_set():
             try:
-                link = _over(qmp.hand_over(self._path))
+                if self._wanted is not None:  # before another viewer of another VM loses its place
+                    discovery.choose_vm([qmp.describe(self._path)], self._wanted)
+                link = _over(qmp.hand_over(self._path), self._wanted)
                 self._process = _listening_process(self._path)
                 return link
             except GlviewError:
@@ -161,15 +171,19 @@ class ByQmp:
 
 
 class BySocket:
-    """By a socket that somebody else connected; `get` hands it over, once."""
+    """By a socket that somebody else connected; `get` hands it over, once.
+
+    `wanted` is the name or UUID that the VM there must have, None for any.
+    """
 
     again = False
 
-    def __init__(self, get: Callable[[], socket.socket]) -> None:
+    def __init__(self, get: Callable[[], socket.socket], wanted: str | None = None) -> None:
         self._get = get
+        self._wanted = wanted
 
     def still_there(self) -> bool:
         return False
 
     def open(self, *, wait: bool, stop: threading.Event) -> Link | None:
-        return _over(self._get())
+        return _over(self._get(), self._wanted)

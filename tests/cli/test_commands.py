@@ -10,6 +10,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from glview.dbus.peer import PeerConnection
+from glview.errors import NoVmError, QmpError
+from glview.qemu.discovery import list_vms
+from glview.qemu.qmp import describe, hand_over
 from glview.qemu.splash import splash
 from tests.support import guests
 from tests.support.bus import Bus
@@ -98,3 +104,95 @@ def test_list_names_every_vm(bus: Bus, start_qemu: Callable[..., Qemu]) -> None:
     table = until(listed, "both VMs on the bus")
     assert "first" in table
     assert "VGA" in table
+
+
+# -- the VM that is named, and no other ------------------------------------
+
+UUID = "12345678-9abc-def0-1234-56789abcdef0"
+
+
+@pytest.fixture
+def right(start_qemu: Callable[..., Qemu]) -> Qemu:
+    """A VM peer to peer, named and with a UUID, two devices and three consoles."""
+    return start_qemu(
+        name="right",
+        devices=("VGA", "virtio-gpu-pci,max_outputs=2,id=heads"),
+        options=("-uuid", UUID),
+    )
+
+
+def glview(*args: str | Path, pass_fds: tuple[int, ...] = ()) -> tuple[int, str]:
+    """Run glview to its end: exit code and output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "glview", *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+        pass_fds=pass_fds,
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("name", ["wrong", "87654321", "Right", "righ"])
+def test_another_vm_than_the_named_one_is_not_shown(
+    xvfb: Xvfb, start_viewer: StartViewer, right: Qemu, name: str
+) -> None:
+    """Nor is its display taken from whoever shows it."""
+    other = PeerConnection.over(hand_over(str(right.qmp_path)))
+    viewer = start_viewer(xvfb, "--qmp", right.qmp_path, name)
+    assert viewer.wait() == NoVmError.exit_code
+    assert f"no VM '{name}'; there is right ({UUID})" in viewer.output
+    assert [vm.name for vm in list_vms(other)] == ["right"]
+    other.close()
+    with hand_over(str(right.qmp_path)) as display:
+        viewer = start_viewer(
+            xvfb, "--fd", str(display.fileno()), name, pass_fds=(display.fileno(),)
+        )
+        assert viewer.wait() == NoVmError.exit_code
+        assert f"no VM '{name}'; there is right ({UUID})" in viewer.output
+
+
+@pytest.mark.parametrize("name", ["right", UUID, "1234"])
+def test_the_named_vm_is_shown(
+    xvfb: Xvfb, start_viewer: StartViewer, right: Qemu, name: str
+) -> None:
+    with hand_over(str(right.qmp_path)) as display:
+        ways = ("--qmp", right.qmp_path), ("--fd", str(display.fileno()))
+        viewers = [start_viewer(xvfb, *ways[1], name, pass_fds=(display.fileno(),))]
+        assert viewers[0].window()
+        viewers[0].close()
+        assert start_viewer(xvfb, *ways[0], name).window()
+
+
+def test_a_vm_without_a_name_has_that_of_its_qemu(start_qemu: Callable[..., Qemu]) -> None:
+    """QEMU's display says so, QMP says nothing: both ways give one name."""
+    qemu = start_qemu()
+    described = describe(str(qemu.qmp_path))
+    peer = PeerConnection.over(hand_over(str(qemu.qmp_path)))
+    assert [vm.name for vm in list_vms(peer)] == [described.name]
+    peer.close()
+
+
+def test_a_vm_peer_to_peer_is_listed(right: Qemu) -> None:
+    """By QMP without taking the display from whoever shows it; as its display says it."""
+    other = PeerConnection.over(hand_over(str(right.qmp_path)))
+    code, table = glview("--list", "--qmp", right.qmp_path)
+    assert code == 0
+    assert [vm.name for vm in list_vms(other)] == ["right"]
+    other.close()
+    with hand_over(str(right.qmp_path)) as display:
+        arguments = ("--list", "--fd", str(display.fileno()))
+        code, by_display = glview(*arguments, pass_fds=(display.fileno(),))
+    assert code == 0
+    assert UUID in table
+    assert str(right.pid) in table
+    labels = ["0: VGA", "1: heads.0", "2: heads.1"]
+    assert [label for label in labels if label in table and label in by_display] == labels
+
+
+def test_a_list_of_nothing_reachable(tmp_path: Path) -> None:
+    code, output = glview("--list", "--qmp", tmp_path / "no-such")
+    assert code == QmpError.exit_code
+    assert "there is no such socket" in output

@@ -85,15 +85,15 @@ def test_mistakes(display: str, args: list[str], code: int, words: str) -> None:
         ["--gl", "vulkan"],
         ["run"],
         ["demo", "--", "-m", "1"],
-        ["--", "x"],
+        ["doctor", "--qmp", "a"],
+        ["qemu-system-x86_64", "-m", "64"],
     ],
     ids=" ".join,
 )
 def test_wrong_command_lines(args: list[str]) -> None:
     status, lines = glview(*args)
     assert status == 2
-    assert lines[-1].startswith("glview: error: ")
-    assert lines[0].startswith("usage: glview")
+    assert lines == [complaint(lines)]
 
 
 def test_no_session_bus(display: str) -> None:
