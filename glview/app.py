@@ -143,8 +143,8 @@ class App:
 
     def _turn(self) -> None:
         view = self._view
-        if view.window is not None and self._look:
-            view.window.poll_events()
+        if self._look:
+            view.poll_events()
         if self._rung:
             self._hear_session()
             self._take_news()

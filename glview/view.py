@@ -19,6 +19,7 @@ from glview.scanout.screen import SHOW_AFTER, Screen
 from glview.scanout.source import DmabufSource
 from glview.stats.recorder import Recorder
 from glview.ui.controls import Controls
+from glview.ui.hostkeyboard import HostKeyboard
 from glview.ui.hud import Hud
 from glview.ui.keymap import Platform
 from glview.ui.notice import Notice
@@ -59,8 +60,8 @@ class View:
         self.closed = False
         self.hidden = False
         self.window: Window | None = None
-        self.controls = Controls(platform, self._grabbed)
-        self.hud = Hud(recorder, platform)
+        self.controls = Controls(platform, self._grabbed, self._open_keyboard)
+        self.hud = Hud(recorder)
         self._recorder = recorder
         self._presenter: Presenter | None = None
         self._screen = Screen()
@@ -285,9 +286,19 @@ class View:
 
     # -- what happens to the window ----------------------------------------
 
+    def poll_events(self) -> None:
+        """Deliver the window's events that are there; never waits."""
+        if self.window is not None:
+            self.window.poll_events()
+            self.controls.events_delivered()
+
+    def _open_keyboard(self) -> HostKeyboard | None:
+        """Find the keyboard beside GLFW's; costs nothing before the first key."""
+        return None
+
     def on_key(self, scancode: int, action: int) -> None:
-        self.controls.key(scancode, action)
-        if self.hud.key(scancode, action):
+        number = self.controls.key(scancode, action)
+        if self.hud.pressed(number, self.controls.held):
             self._measure()
             self._dirty = True
 
@@ -310,7 +321,6 @@ class View:
     def on_focus(self, focused: bool) -> None:
         if not focused:
             self.controls.focus_lost()
-            self.hud.forget_keys()
 
     def on_resized(self, by_user: bool) -> None:
         if by_user:
@@ -335,7 +345,7 @@ class View:
 
     def close(self) -> None:
         """Lift what is pressed, delete everything."""
-        self.controls.release_all()
+        self.controls.close()
         if self._presenter is not None:
             self._presenter.close()  # that nobody reads the sources, which go now
         self._screen.forget()

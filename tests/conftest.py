@@ -18,7 +18,7 @@ from tests.support.viewer import Viewer
 from tests.support.weston import Weston
 from tests.support.x11 import Xvfb
 
-pytest_plugins = ["tests.support.profile"]
+pytest_plugins = ["tests.support.phases", "tests.support.profile"]
 
 P = ParamSpec("P")
 C = TypeVar("C", bound=Child)

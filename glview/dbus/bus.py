@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import threading
@@ -22,10 +23,13 @@ from dbus_next.constants import MessageFlag, MessageType
 from dbus_next.message import Message as NextMessage
 
 from glview.dbus import address, sasl
-from glview.dbus.nextbus import NextBus, from_next, to_next
+from glview.dbus.nextbus import NextBus, close_all, from_next, to_next
 from glview.dbus.transport import TIMEOUT, SignalHandler, Transport
 from glview.dbus.wire import SIGNAL, Message, unwrap
-from glview.errors import CallError, ConnectError, VmGoneError
+from glview.errors import CallError, ConnectError, InternalError, ProtocolError, VmGoneError
+from glview.threads import Thread, describe
+
+log = logging.getLogger(__name__)
 
 BUS_NAME = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
@@ -42,23 +46,29 @@ class BusConnection(Transport):
     def __init__(self, sock: socket.socket) -> None:
         """Say Hello on an authenticated socket, which is owned from here on.
 
-        Raises `ConnectError` when the bus hangs up or does not answer.
+        Raises `ConnectError` when the bus hangs up or does not answer, `ResourceError`
+        where no thread can be had.
         """
+        self.fault = ""
         self._sock = sock
         self._handlers: list[SignalHandler] = []
         self._on_closed: list[Callable[[], None]] = []
         self._closed = False
         self._lock = threading.Lock()  # of the three above
         self._replies: dict[int, Future[NextMessage]] = {}
-        hello: Future[None] = Future()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(hello)), name="dbus-next", daemon=True
-        )
-        self._thread.start()
+        self._hello: Future[None] = Future()
+        self._thread = Thread("dbus-next", lambda: asyncio.run(self._serve()), self._died)
         try:
-            hello.result()
+            self._thread.start()
+        except BaseException:
+            sock.close()
+            raise
+        try:
+            self._hello.result()
         except Exception as error:
             self._thread.join()
+            if self.fault:
+                raise InternalError(self.fault) from error
             raise ConnectError("the D-Bus bus hung up or did not answer Hello") from error
 
     @classmethod
@@ -162,9 +172,11 @@ class BusConnection(Transport):
 
     # All below runs in the loop's thread.
 
-    async def _serve(self, hello: Future[None]) -> None:
+    async def _serve(self) -> None:
         """Run the connection from Hello to its end."""
         self._loop = asyncio.get_running_loop()
+        broken = self._broken = self._loop.create_future()
+        self._loop.set_exception_handler(self._complain)
         self._outbox: asyncio.Queue[NextMessage] = asyncio.Queue()
         self._bus = NextBus(self._sock)
         self._bus.add_message_handler(self._receive)
@@ -173,10 +185,10 @@ class BusConnection(Transport):
         try:
             async with asyncio.timeout(HELLO_TIMEOUT):
                 await self._bus.connect()
-            hello.set_result(None)
-            await asyncio.wait([gone])
+            self._hello.set_result(None)
+            await asyncio.wait([gone, writer, broken], return_when=asyncio.FIRST_COMPLETED)
         except Exception as error:
-            hello.set_exception(error)
+            self._hello.set_exception(error)
         finally:
             gone.cancel()
             writer.cancel()
@@ -187,15 +199,43 @@ class BusConnection(Transport):
         """Close the socket, fail what waits, and tell the others."""
         with self._lock:
             self._closed = True
-            handlers, self._on_closed = self._on_closed, []
         await asyncio.sleep(0)  # calls that were submitted before that moment come in
         self._bus.release()
         while not self._outbox.empty():
-            _close(self._outbox.get_nowait().unix_fds)
+            close_all(self._outbox.get_nowait().unix_fds)
+        self._tell_of_end()
+
+    def _tell_of_end(self) -> None:
+        with self._lock:
+            handlers, self._on_closed = self._on_closed, []
         for serial in list(self._replies):
-            self._fail(serial, VmGoneError("the D-Bus connection was closed"))
+            self._fail(serial, VmGoneError(self.fault or "the D-Bus connection was closed"))
         for handler in handlers:
             handler()
+
+    def _died(self, line: str) -> None:
+        """End what is left of a connection whose thread failed, in whatever state that was."""
+        self.fault = line
+        with self._lock:
+            self._closed = True
+        self._sock.close()
+        if not self._hello.done():
+            self._hello.set_exception(InternalError(line))
+        self._tell_of_end()
+
+    def _complain(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """End the connection after an exception in a callback, of which asyncio would log pages."""
+        error = context.get("exception")
+        if error is None:
+            log.debug("%s", context.get("message"))
+            return
+        self._break_off(error)
+
+    def _break_off(self, error: BaseException) -> None:
+        if not self.fault:
+            self.fault = describe("the connection to the bus", error)
+        if not self._broken.done():
+            self._broken.set_result(None)
 
     def _hang_up(self) -> None:
         if self._bus.connected:
@@ -213,7 +253,7 @@ class BusConnection(Transport):
             try:
                 await self._send(message)
             finally:
-                _close(message.unix_fds)
+                close_all(message.unix_fds)
 
     async def _send(self, message: NextMessage) -> None:
         try:
@@ -226,10 +266,19 @@ class BusConnection(Transport):
 
     def _receive(self, message: NextMessage) -> bool:
         """Take a message; False leaves it, the answer to Hello, to dbus-next."""
+        try:
+            return self._take(message)
+        except ProtocolError as error:  # of one message: the bus and the others are well
+            log.debug("a message from %s was left out: %s", message.sender, error)
+        except Exception as error:
+            self._break_off(error)
+        return True
+
+    def _take(self, message: NextMessage) -> bool:
         if message.message_type is MessageType.SIGNAL:
             self._signal(message)
             return True
-        _close(message.unix_fds)
+        close_all(message.unix_fds)
         if message.message_type is MessageType.METHOD_CALL:
             self._refuse(message)
             return True
@@ -245,6 +294,11 @@ class BusConnection(Transport):
             self._outbox.put_nowait(NextMessage.new_error(call, _UNKNOWN_METHOD, text))
 
     def _signal(self, received: NextMessage) -> None:
+        try:
+            body = from_next(received.signature, received.body)
+        except BaseException:
+            close_all(received.unix_fds)
+            raise
         message = Message(
             type=SIGNAL,
             serial=received.serial,
@@ -254,7 +308,7 @@ class BusConnection(Transport):
             destination=received.destination or "",
             sender=received.sender or "",
             signature=received.signature,
-            body=from_next(received.signature, received.body),
+            body=body,
             fds=tuple(received.unix_fds),
         )
         with self._lock:
@@ -269,8 +323,3 @@ class BusConnection(Transport):
         waiting = self._replies.pop(serial, None)
         if waiting is not None and waiting.set_running_or_notify_cancel():
             waiting.set_exception(error)
-
-
-def _close(fds: Iterable[int]) -> None:
-    for fd in fds:
-        os.close(fd)

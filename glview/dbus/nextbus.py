@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
+import logging
+import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from dbus_next._private.unmarshaller import MarshallerStreamEndError
 from dbus_next.aio.message_bus import MessageBus
 from dbus_next.signature import Variant as NextVariant
 
 from glview.dbus.signature import Type, parse, parse_single
-from glview.dbus.wire import Variant
+from glview.dbus.stream import MAX_FDS
+from glview.dbus.wire import FIXED_HEADER, Variant, parse_fixed
+
+log = logging.getLogger(__name__)
+
+LARGEST = 1 << 18
+"""Bytes of a message; lists of names and descriptions of VMs have a few thousand."""
+
+_AT_ONCE = 32  # messages
+_PART = 1 << 16  # bytes
 
 Value = Any  # of a D-Bus type; see the table in `values`
 
@@ -21,6 +34,7 @@ class NextBus(MessageBus):
 
     def __init__(self, sock: socket.socket) -> None:
         self._ready = sock
+        self._left_out = 0  # bytes of a message that is too large
         super().__init__("unix:path=/unused", negotiate_unix_fd=True)
 
     def _setup_socket(self) -> None:
@@ -32,11 +46,82 @@ class NextBus(MessageBus):
     async def _authenticate(self) -> None:
         """Done before."""
 
+    def _message_reader(self) -> None:
+        """Take some messages, so that what is to be sent has its turn in a flood of them.
+
+        What the protocol does not allow, and what is too large for a signal or an answer
+        of a bus, is left out: any client of the bus may have sent it.
+        """
+        try:
+            for _ in range(_AT_ONCE):
+                if not (self._skips() and self._take_one()):
+                    return
+        except Exception as error:
+            self._finalize(error)  # type: ignore[no-untyped-call]
+
+    def _skips(self) -> bool:
+        """Throw away the rest of a message that is too large. False if that is to come yet."""
+        while self._left_out:
+            try:
+                part, ancillary, *_ = self._sock.recvmsg(
+                    min(self._left_out, _PART), socket.CMSG_SPACE(MAX_FDS * 4)
+                )
+            except BlockingIOError:
+                return False
+            if not part:
+                raise EOFError
+            self._left_out -= len(part)
+            for level, kind, data in ancillary:
+                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                    fds = array.array("i")
+                    fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+                    close_all(fds)
+        return True
+
+    def _take_one(self) -> bool:
+        """Take the next message. False if it is not whole yet."""
+        unmarshaller, message = self._unmarshaller, None
+        try:
+            if len(unmarshaller.buf) < FIXED_HEADER:
+                unmarshaller.read(FIXED_HEADER, prefetch=True)
+                self._left_out = self._excess(unmarshaller.buf)
+            if not self._left_out:
+                if not unmarshaller.unmarshall():
+                    return False
+                message = unmarshaller.message
+        except MarshallerStreamEndError:
+            return False
+        except (OSError, EOFError):
+            raise
+        except Exception as error:
+            log.debug("a message that dbus-next does not take: %s", error)
+        self._unmarshaller = self._create_unmarshaller()  # type: ignore[no-untyped-call]
+        if message is None:
+            close_all(unmarshaller.unix_fds)
+        else:
+            self._on_message(message)  # type: ignore[no-untyped-call]
+        return True
+
+    @staticmethod
+    def _excess(head: bytearray) -> int:
+        """Return how many bytes of a message are to be left out after its head. Mostly 0."""
+        remainder = parse_fixed(bytes(head)).remainder
+        if remainder <= LARGEST:
+            return 0
+        log.debug("a message of %d bytes was left out", remainder)
+        return remainder
+
     def release(self) -> None:
         """Close the socket."""
         with contextlib.suppress(OSError):  # what it could not send any more
             self._stream.close()
         self._sock.close()
+
+
+def close_all(fds: Iterable[int]) -> None:
+    """Close descriptors that nobody took."""
+    for fd in fds:
+        os.close(fd)
 
 
 def to_next(signature: str, body: tuple[Any, ...]) -> list[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import select
 import socket
 import threading
@@ -32,6 +33,9 @@ from glview.dbus.wire import (
     unwrap,
 )
 from glview.errors import CallError, ProtocolError, VmGoneError
+from glview.threads import Thread, describe
+
+log = logging.getLogger(__name__)
 
 BUS_NAME = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
@@ -74,7 +78,7 @@ class PeerConnection(Transport):
         self._closed_handlers: list[Callable[[], None]] = []
         self._cause = "the connection was closed"
         self._finished = False
-        self._reader = threading.Thread(target=self._run, name=name, daemon=True)
+        self._reader = Thread(name, self._run, self._failed)
 
     @classmethod
     def over(cls, sock: socket.socket, timeout: float | None = 10.0) -> Self:
@@ -88,7 +92,11 @@ class PeerConnection(Transport):
         except BaseException:
             sock.close()
             raise
-        connection.start()
+        try:
+            connection.start()
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     @classmethod
@@ -107,7 +115,7 @@ class PeerConnection(Transport):
         return connection
 
     def start(self) -> None:
-        """Begin to read."""
+        """Begin to read. Raises ResourceError where no thread can be had; close it then."""
         self._reader.start()
 
     # -- calls ---------------------------------------------------------------------------
@@ -266,12 +274,20 @@ class PeerConnection(Transport):
         try:
             while not self.closed and self._serve():
                 pass
-        except (ProtocolError, OSError) as error:
+        except OSError as error:
             cause = f"the connection broke: {error}"
-        finally:
-            if not self.closed:
-                self._cause = cause
-            self._finish()
+        except ProtocolError as error:
+            cause = self.fault = f"the connection broke: {error}"
+        self._end(cause)
+
+    def _failed(self, line: str) -> None:
+        self.fault = line
+        self._end(line)
+
+    def _end(self, cause: str) -> None:
+        if not self.closed:
+            self._cause = cause
+        self._finish()
 
     def _serve(self) -> bool:
         """Wait for the socket and do what it is ready for. False at the peer's end."""
@@ -320,4 +336,7 @@ class PeerConnection(Transport):
         for waiting in pending.values():
             waiting.done.set()
         for handler in handlers:
-            handler()
+            try:
+                handler()
+            except Exception as error:  # the others are to hear of the end all the same
+                log.warning("%s", describe("a handler of a connection's end", error))

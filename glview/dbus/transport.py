@@ -29,6 +29,9 @@ class Transport(Protocol):
     def closed(self) -> bool:
         """Whether the connection has ended, by us or by the other side."""
 
+    fault: str = ""
+    """Why the connection broke; "" while it lives and after an end that somebody wanted."""
+
     def call(
         self,
         destination: str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -15,9 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from glview.errors import LaunchError, QmpError
+from glview.errors import InternalError, LaunchError, QmpError
 from glview.qemu.command import with_display
 from glview.qemu.qmp import hand_over_fd
+from glview.threads import Thread, describe
+
+log = logging.getLogger(__name__)
 
 GRACE = 10.0
 """Seconds that QEMU has for ending in order, disk images written back, before it is killed."""
@@ -49,10 +53,13 @@ class QemuProcess:
         self._ended = threading.Event()
         self._child = _fork(argv, fds, self._ended)
         assert self._child.stderr is not None
-        self._pump = threading.Thread(
-            target=self._pass_on, args=(self._child.stderr,), name="qemu stderr", daemon=True
-        )
-        self._pump.start()
+        stderr = self._child.stderr
+        self._pump = Thread("qemu stderr", lambda: self._pass_on(stderr), _warn)
+        try:
+            self._pump.start()
+        except BaseException:
+            self.stop()
+            raise
 
     def __enter__(self) -> QemuProcess:
         return self
@@ -68,10 +75,8 @@ class QemuProcess:
     @property
     def exit_code(self) -> int | None:
         """As a shell gives it: 128 + n for signal n. None while QEMU runs."""
-        if not self._ended.is_set():
-            return None
-        code = int(self._child.returncode)
-        return code if code >= 0 else 128 - code
+        code = self._child.returncode if self._ended.is_set() else None
+        return code if code is None or code >= 0 else 128 - code
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait for QEMU's end, at most `timeout` seconds; return `exit_code`."""
@@ -151,7 +156,7 @@ def _fork(
     its own forks, and lives on to wait for the end.
     """
     forked = threading.Event()
-    result: list[subprocess.Popen[bytes] | OSError] = []
+    result: list[subprocess.Popen[bytes] | Exception] = []
 
     def run() -> None:
         try:
@@ -160,21 +165,32 @@ def _fork(
                 stderr=subprocess.PIPE,
                 pass_fds=fds,
             )
-        except OSError as error:
+        except Exception as error:
             result.append(error)
             return
         else:
             result.append(process)
         finally:
             forked.set()
-        process.wait()
-        ended.set()
+        try:
+            process.wait()
+        finally:
+            ended.set()
 
-    threading.Thread(target=run, name="qemu", daemon=True).start()
+    Thread("qemu", run, _warn).start()
     forked.wait()
-    if isinstance(result[0], OSError):
-        raise LaunchError(f"cannot run {argv[0]}: {result[0].strerror}") from result[0]
-    return result[0]
+    match result[0]:
+        case OSError() as error:
+            raise LaunchError(f"cannot run {argv[0]}: {error.strerror}") from error
+        case Exception() as error:
+            raise InternalError(describe("starting QEMU", error)) from error
+        case process:
+            return process
+
+
+def _warn(line: str) -> None:
+    """Tell the user how a thread of this module ended, which nothing else depends on."""
+    log.warning("%s", line)
 
 
 def _lacks_dbus(words: str) -> bool:

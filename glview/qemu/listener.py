@@ -12,17 +12,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-import threading
 import time
 from collections.abc import Callable
 
 from glview.dbus import sasl, wire
-from glview.errors import CallError, GlviewError, ProtocolError
+from glview.errors import CallError, GlviewError, InternalError, ProtocolError
 from glview.qemu.answers import Answers
 from glview.qemu.framing import Call, Framing
 from glview.qemu.picture import PictureCalls
 from glview.scanout.mailbox import SETTLE_AFTER, Mailbox
 from glview.scanout.source import DmabufSource
+from glview.threads import Thread
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,8 @@ class Listener:
 
     Owns `sock`. What arrives goes to `mailbox`; `on_closed(reason)` is called
     once on the thread when the connection has ended, with "" for an ordinary
-    end. `maps` are what the thread keeps of shared memory, for others to count.
+    end; `error` is then the error that ended it, if one did. `maps` are what the
+    thread keeps of shared memory, for others to count.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Listener:
         offer_dmabuf2: bool = True,
     ) -> None:
         self.mailbox = mailbox
+        self.error: GlviewError | None = None
         self._sock = sock
         self._answers = Answers(sock, mailbox.recorder)
         self._framing = Framing(sock, self._answers, mailbox.recorder)
@@ -77,13 +79,21 @@ class Listener:
         self._picture = PictureCalls(self._framing, self._answers, mailbox, self.answer)
         self.maps = self._picture.maps
         self._replies = mailbox.replies, self._picture.copier.replies
-        self._on_closed = on_closed
+        self._on_closed: Callable[[str], None] | None = on_closed
         self._complaints: set[str] = set()
-        self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
+        self._thread = Thread("listener", self._run, self._failed)
 
     def start(self) -> None:
-        """Begin; call it before RegisterListener, whose reply QEMU sends first."""
-        self._thread.start()
+        """Begin; call it before RegisterListener, whose reply QEMU sends first.
+
+        Raises ResourceError where no thread can be had, having closed everything.
+        """
+        try:
+            self._thread.start()
+        except GlviewError:
+            self._on_closed = None
+            self._finish("")
+            raise
 
     def answer(self, serials: list[int]) -> int:
         """Answer UpdateDMABUF calls whose buffer is no longer read. Any thread; never waits.
@@ -118,16 +128,27 @@ class Listener:
             sasl.authenticate(self._sock, None)  # a stopped QEMU may take its time
             self._serve()
         except GlviewError as error:
+            self.error = error
             reason = str(error)
         except OSError as error:
             reason = error.strerror or str(error)
         except MemoryError:
             reason = "out of memory"
-        finally:
-            self._framing.close()
-            self._sock.close()
-            self._picture.close()
-            self._on_closed(reason)
+        self._finish(reason)
+
+    def _failed(self, line: str) -> None:
+        self.error = InternalError(line)
+        self._finish(line)
+
+    def _finish(self, reason: str) -> None:
+        """Close everything, and tell the owner unless that was done before."""
+        on_closed, self._on_closed = self._on_closed, None
+        with contextlib.ExitStack() as stack:  # one that fails does not keep the others from it
+            if on_closed is not None:
+                stack.callback(on_closed, reason)
+            stack.callback(self._picture.close)
+            stack.callback(self._sock.close)
+            stack.callback(self._framing.close)
 
     def _serve(self) -> None:
         framing, mailbox = self._framing, self.mailbox

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from glview.dbus.peer import PeerConnection
-from glview.errors import CallError, GlviewError, VmGoneError
+from glview.errors import CallError, GlviewError, InternalError, VmGoneError
 from glview.qemu import discovery
 from glview.qemu.discovery import ConsoleInfo, Vm
 from glview.qemu.display import MOUSE, Console
@@ -24,6 +24,7 @@ from glview.qemu.listener import Listener
 from glview.qemu.ways import Link, Way
 from glview.scanout.mailbox import Mailbox
 from glview.stats.recorder import OFF, Recorder
+from glview.threads import Thread
 
 log = logging.getLogger(__name__)
 
@@ -107,10 +108,10 @@ class Session:
         self._offer_dmabuf2 = offer_dmabuf2
         self._stop = threading.Event()
         self._inbox: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="session", daemon=True)
+        self._thread = Thread("session", self._run, self._failed)
 
     def start(self) -> None:
-        """Begin to connect."""
+        """Begin to connect. Raises ResourceError where no thread can be had."""
         self._thread.start()
 
     def ask_guest_size(self, width: int, height: int, millimetres: tuple[int, int]) -> None:
@@ -121,7 +122,8 @@ class Session:
         """End everything; waits for the thread, but not for a QEMU that stands still."""
         self._stop.set()
         self._inbox.put(("stop",))
-        self._thread.join(2.0)
+        if self._thread.is_alive():
+            self._thread.join(2.0)
 
     # -- the thread --------------------------------------------------------
 
@@ -138,6 +140,9 @@ class Session:
         except OSError as problem:
             error = GlviewError(f"the connection failed: {problem.strerror or problem}")
         self._post(Ended(error))
+
+    def _failed(self, line: str) -> None:
+        self._post(Ended(InternalError(line)))
 
     def _live(self) -> None:
         wait = self._wait

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import struct
 import threading
 from collections.abc import Callable, Iterator
 
+from glview.errors import ResourceError
 from glview.scanout import checks
 from glview.scanout.formats import BY_FOURCC, MOD_INVALID, MOD_LINEAR, PixelFormat
 from glview.scanout.geometry import Rect, span
@@ -25,6 +27,7 @@ from glview.scanout.memory import Memory
 from glview.scanout.replies import Replies
 from glview.scanout.shadow import Shadow
 from glview.scanout.source import DmabufSource
+from glview.threads import Thread, describe
 
 _DMA_BUF_IOCTL_SYNC = 0x4008_6200  # _IOW('b', 0, struct dma_buf_sync)
 _SYNC_START_READ, _SYNC_END_READ = struct.pack("Q", 1), struct.pack("Q", 1 | 4)
@@ -76,7 +79,7 @@ class Copier:
         self._source: _Mapped | None = None
         self._wanted: Rect | None = None
         self._serials: list[int] = []
-        self._thread: threading.Thread | None = None
+        self._thread: Thread | None = None
         self._closed = False
 
     @property
@@ -88,17 +91,32 @@ class Copier:
         """Copy this one from now on; it is the copier's to close.
 
         `serials` are answered once it has been read. Raises OSError where it
-        cannot be mapped, having closed it.
+        cannot be mapped, or no thread can be had, having closed it.
         """
         with contextlib.closing(source):
             mapped = _Mapped(source)
         with self._changed:
+            if self._thread is None:
+                self._thread = self._start()
             self._source, self._wanted = mapped, mapped.all
             self._serials += serials
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="copier", daemon=True)
-                self._thread.start()
             self._changed.notify()
+
+    def _start(self) -> Thread:
+        thread = Thread("copier", self._run, self._failed)
+        try:
+            thread.start()
+        except ResourceError as error:
+            raise OSError(errno.EAGAIN, str(error)) from error
+        return thread
+
+    def _failed(self, line: str) -> None:
+        """Show why nothing is copied any more; the next buffer starts a new thread."""
+        self._mailbox.put_problem(line)
+        with self._changed:
+            self._source = self._wanted = self._thread = None
+            serials, self._serials = self._serials, []
+        self._answer(serials)
 
     def want(self, rect: Rect, serial: int) -> None:
         """A rectangle has changed; the call is to be answered once it has been read."""
@@ -139,6 +157,8 @@ class Copier:
                     self._copy(source, rect)
                 except OSError as error:  # no memory for the copy
                     self._mailbox.put_problem(f"a dma-buf cannot be copied: {error.strerror}")
+                except Exception as error:
+                    self._mailbox.put_problem(describe("copying a dma-buf", error))
             del source  # and with it the mapping, if another scanout took over
             self._answer(serials)
         self._shadow.forget()

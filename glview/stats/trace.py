@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from glview.errors import OutputError
 from glview.stats.recorder import COPIED, Frame, Update
+from glview.threads import Thread
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class Trace:
     """
 
     def __init__(self, path: Path) -> None:
-        """Begin the file. Raises OutputError."""
+        """Begin the file. Raises OutputError, and ResourceError where no thread can be had."""
         try:
             self._file = path.open("w", encoding="ascii")
         except OSError as error:
@@ -47,8 +48,12 @@ class Trace:
         self._frames: deque[tuple[Frame, list[Update]]] = deque(maxlen=BACKLOG)
         self._wake = threading.Event()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="trace", daemon=True)
-        self._thread.start()
+        self._thread = Thread("trace", self._run, self._failed)
+        try:
+            self._thread.start()
+        except BaseException:
+            self._file.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -78,6 +83,9 @@ class Trace:
                 self._write()
         except OSError as error:
             log.warning("the trace %s is not complete: %s", self._path, error.strerror)
+
+    def _failed(self, line: str) -> None:
+        log.warning("the trace %s is not complete: %s", self._path, line)
 
     def _write(self) -> None:
         self._file.write("[\n" + ",\n".join(json.dumps(event) for event in names()))

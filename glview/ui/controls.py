@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from glview.qemu.input import InputCalls
 from glview.scanout.geometry import Rect
+from glview.ui import keymap
 from glview.ui.grab import Grab
-from glview.ui.keyboard import Keyboard, Repeat
+from glview.ui.hostkeyboard import HostKeyboard
+from glview.ui.keyboard import RELEASE, Keyboard, Nobody, Repeat
 from glview.ui.keymap import Platform
 from glview.ui.mouse import Mouse, Viewport
+
+GAP = 0.1
+"""Seconds without a key event in which somebody else may have had the keyboard, unnoticed."""
 
 
 class Controls:
     """Passes input on while a guest is connected, and keeps quiet otherwise.
 
     `pointer` is where the host's pointer is, in framebuffer pixels, None
-    outside the window. `on_grab` is called when the grab was taken or let go.
+    outside the window. `on_grab` is called when the grab was taken or let go,
+    `open_keyboard` at the first key: it finds the keyboard that `HostKeyboard`
+    tells of, or None where there is no way to look at it.
     """
 
-    def __init__(self, platform: Platform, on_grab: Callable[[bool], None]) -> None:
-        self._platform = platform
-        self._on_grab = on_grab
+    def __init__(
+        self,
+        platform: Platform,
+        on_grab: Callable[[bool], None],
+        open_keyboard: Callable[[], HostKeyboard | None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._platform: Platform = platform
+        self._open_keyboard = open_keyboard
+        self._clock = clock
+        self._host: HostKeyboard | None = None
+        self._opened = False
+        self._unsure = False  # keys may be down for the guest that are up
+        self._last_key = 0.0
         self.grab = Grab()
+        self.grab.watch(on_grab)
+        # Wayland leaves repeating to clients, and GLFW's timer needs its own event loop.
+        repeat = Repeat() if platform == "wayland" else None
+        self._keyboard = Keyboard(Nobody(), self._qnum, self.grab, repeat)
         self._calls: InputCalls | None = None
-        self._keyboard: Keyboard | None = None
         self._mouse: Mouse | None = None
         self._viewport: Viewport | None = None
         self._scale = (1.0, 1.0)
@@ -32,21 +54,17 @@ class Controls:
 
     def connect(self, calls: InputCalls, absolute: bool) -> None:
         """Act on this guest from now on."""
-        # Wayland leaves repeating to clients, and GLFW's timer needs its own event loop.
-        repeat = Repeat() if self._platform == "wayland" else None
         self.grab.release()
-        self.grab = Grab()
-        self.grab.watch(self._on_grab)
         self._calls = calls
-        self._keyboard = Keyboard(calls, self._platform, self.grab, repeat)
+        self._keyboard.serve(calls)
         self._mouse = Mouse(calls, self.grab)
         self._mouse.viewport = self._viewport
         self._mouse.absolute = absolute
 
     def disconnect(self) -> None:
         """The guest has gone, and with it what it believed to be pressed."""
-        self._calls = self._keyboard = self._mouse = None
-        self.grab.forget_keys()
+        self._calls = self._mouse = None
+        self._keyboard.serve(Nobody())
         self.grab.release()
 
     @property
@@ -59,6 +77,11 @@ class Controls:
         if self._mouse is not None:
             self._mouse.absolute = absolute
 
+    @property
+    def held(self) -> tuple[int, ...]:
+        """Qnums of the keys that are down, the first pressed first."""
+        return self._keyboard.held
+
     def place(self, place: Rect, guest: tuple[int, int], scale: tuple[float, float]) -> None:
         """The picture of `guest` pixels is drawn there; `scale` framebuffer pixels per unit."""
         self._scale = scale
@@ -66,12 +89,56 @@ class Controls:
         if self._mouse is not None:
             self._mouse.viewport = self._viewport
 
+    # -- the host's keyboard -----------------------------------------------
+
+    def _qnum(self, scancode: int) -> int | None:
+        if self._host is not None:
+            return self._host.qnum(scancode)
+        return keymap.qnum(scancode, self._platform)
+
+    def events_delivered(self) -> None:
+        """Look at the host's keyboard after all events that were there have been passed on.
+
+        Where `HostKeyboard.behind` was true, more of them follow at once.
+        """
+        if self._host is not None:
+            self._host.dispatch()
+            self._note_return()
+            if self._unsure:
+                self._compare()
+
+    def _note_return(self) -> None:
+        if self._host is not None and self._host.came_back():
+            self._unsure = True
+
+    def _compare_first(self) -> None:
+        """Before a key or button goes down: lift what somebody else's grab has swallowed."""
+        if self._host is None or not self._keyboard.scancodes:
+            return
+        self._note_return()
+        if self._unsure or self._clock() - self._last_key >= GAP:
+            self._compare()
+
+    def _compare(self) -> None:
+        """Lift the keys that the host no longer holds; never press any."""
+        assert self._host is not None
+        self._unsure = False
+        held = self._keyboard.scancodes
+        if held:
+            self._keyboard.lift(self._host.missed(held))
+            self._unsure = self._host.behind
+
     # -- what the window reports -------------------------------------------
 
-    def key(self, scancode: int, action: int) -> None:
-        """A key: action 0 release, 1 press, 2 repeat."""
-        if self._keyboard is not None:
-            self._keyboard.key(scancode, action)
+    def key(self, scancode: int, action: int) -> int | None:
+        """Take a key: action 0 release, 1 press, 2 repeat. Returns the qnum that went down."""
+        if not self._opened:
+            self._opened = True
+            self._host = self._open_keyboard()
+        if action != RELEASE:
+            self._compare_first()
+        self._last_key = self._clock()
+        return self._keyboard.key(scancode, action)
 
     def motion(self, x: float, y: float) -> None:
         """The pointer is there, in window units."""
@@ -81,6 +148,8 @@ class Controls:
 
     def button(self, number: int, pressed: bool) -> None:
         """A pointer button of GLFW's."""
+        if pressed:
+            self._compare_first()
         if self._mouse is not None:
             self._mouse.button(number, pressed)
 
@@ -102,8 +171,7 @@ class Controls:
 
     def release_all(self) -> None:
         """Lift every key and button."""
-        if self._keyboard is not None:
-            self._keyboard.release_all()
+        self._keyboard.release_all()
         if self._mouse is not None:
             self._mouse.release_all()
         self.flush()
@@ -121,9 +189,15 @@ class Controls:
     @property
     def deadline(self) -> float | None:
         """When `tick` is due."""
-        return self._keyboard.deadline if self._keyboard is not None else None
+        return self._keyboard.deadline
 
     def tick(self) -> None:
         """Repeat the held key if it is time."""
-        if self._keyboard is not None:
-            self._keyboard.tick()
+        self._keyboard.tick()
+
+    def close(self) -> None:
+        """Lift everything, and let go of the host's keyboard."""
+        self.release_all()
+        if self._host is not None:
+            self._host.close()
+            self._host = None

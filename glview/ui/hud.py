@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 
 from glview.gl.scene import Image
 from glview.scanout.geometry import Rect
 from glview.stats import figures
 from glview.stats.recorder import Recorder
 from glview.ui.grab import ALT, CTRL, SHIFT
-from glview.ui.keyboard import RELEASE
-from glview.ui.keymap import Platform, qnum
 
 F12 = 0x58
 _MARGIN = 8  # pixels to the corner at scale 1
@@ -23,36 +22,24 @@ class Hud:
     while QEMU waits for an answer that the main thread could give.
     """
 
-    def __init__(self, recorder: Recorder, platform: Platform) -> None:
+    def __init__(self, recorder: Recorder) -> None:
         self.on = False
         self.deadline: float | None = None
         self._recorder = recorder
-        self._platform = platform
-        self._held: set[int] = set()
         self._stale = False
         self._text = ""
         self._made_for: tuple[str, tuple[int, int], int] | None = None
         self._made: tuple[Image, Rect] | None = None
 
-    def key(self, scancode: int, action: int) -> bool:
-        """Watch the keys, which the guest gets too; True where they switched the HUD."""
-        number = qnum(scancode, self._platform)
-        if number is None:
-            return False
-        if action == RELEASE:
-            self._held.discard(number)
-            return False
-        again = number in self._held
-        self._held.add(number)
-        chord = all(self._held & kind for kind in (CTRL, ALT, SHIFT))
-        if number != F12 or again or not chord:
+    def pressed(self, number: int | None, held: Collection[int]) -> bool:
+        """Watch the keys that go down; True where this one switched the HUD.
+
+        `number` and those of all that are `held` are qnums. The guest gets them too.
+        """
+        if number != F12 or not all(not kind.isdisjoint(held) for kind in (CTRL, ALT, SHIFT)):
             return False
         self.switch()
         return True
-
-    def forget_keys(self) -> None:
-        """All keys count as up from here on."""
-        self._held.clear()
 
     def switch(self) -> None:
         """On, or off again."""

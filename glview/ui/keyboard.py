@@ -9,11 +9,10 @@ counts only while its events are polled), `Repeat` does.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from glview.ui.grab import Grab
-from glview.ui.keymap import Platform, qnum
 
 RELEASE, PRESS, REPEAT = 0, 1, 2
 """Key actions, numbered as by GLFW."""
@@ -39,6 +38,15 @@ class KeySink(Protocol):
 
     def release_key(self, qnum: int) -> None:
         """A key goes up."""
+
+
+class Nobody:
+    """Takes the keys where there is no guest."""
+
+    def press_key(self, qnum: int) -> None:
+        """Do nothing."""
+
+    repeat_key = release_key = press_key
 
 
 class Repeat:
@@ -77,67 +85,102 @@ class Repeat:
 class Keyboard:
     """Which keys the guest believes to be down, and what a key event makes of them.
 
-    Scancodes are those that GLFW reports on `platform`. With `repeat` given, that
-    timer repeats keys and the window system's repeats are ignored; the main loop
-    then sleeps no longer than `deadline` and calls `tick`.
+    `qnum` turns the window system's scancodes into QEMU's key numbers. With `repeat`
+    given, that timer repeats keys and the window system's repeats are ignored; the
+    main loop then sleeps no longer than `deadline` and calls `tick`.
     """
 
     def __init__(
         self,
         sink: KeySink,
-        platform: Platform,
+        qnum: Callable[[int], int | None],
         grab: Grab | None = None,
         repeat: Repeat | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.sink = sink
-        self._platform = platform
+        self._qnum = qnum
         self._grab = grab or Grab()
         self._repeat = repeat
         self._clock = clock
-        self._held: dict[int, None] = {}  # qnums, in the order in which they went down
+        # Scancode to qnum in the order in which they went down: the keymap may change meanwhile.
+        self._held: dict[int, int] = {}
+        self._lifted: set[int] = set()
 
     @property
     def held(self) -> tuple[int, ...]:
         """Qnums of the keys that are down, the first pressed first."""
-        return tuple(self._held)
+        return tuple(dict.fromkeys(self._held.values()))
 
-    def key(self, scancode: int, action: int) -> None:
-        """One key event; `action` is RELEASE, PRESS or REPEAT.
+    @property
+    def scancodes(self) -> frozenset[int]:
+        """Scancodes of the keys that are down."""
+        return frozenset(self._held)
 
-        A key that is not down for the guest cannot be released or repeated: after
-        `release_all`, what the hand does to the keys it still holds says nothing.
+    def key(self, scancode: int, action: int) -> int | None:
+        """Take one key event; `action` is RELEASE, PRESS or REPEAT.
+
+        Returns the qnum of the key that went down by it, if one did. A key that is
+        not down for the guest cannot be released or repeated: after `release_all`,
+        what the hand does to the keys it still holds says nothing. After `lift` it
+        does: GLFW has missed the release too, and calls the next press a repeat.
         """
-        number = qnum(scancode, self._platform)
+        pressed = action == PRESS or (action == REPEAT and scancode in self._lifted)
+        self._lifted.discard(scancode)
+        if scancode in self._held and not pressed:
+            if action == RELEASE:
+                self._release(scancode)
+            elif self._repeat is None and self._held[scancode] not in SILENT:
+                self.sink.repeat_key(self._held[scancode])
+            return None
+        number = self._qnum(scancode)
         if number is None:
             self._grab.other_input()
-        elif action == PRESS:
-            self._press(number)
-        elif number in self._held:
-            if action == RELEASE:
-                self._release(number)
-            elif self._repeat is None and number not in SILENT:
-                self.sink.repeat_key(number)
+        elif pressed:
+            self._press(scancode, number)
+            return number
+        return None
 
-    def _press(self, number: int) -> None:
-        self._held[number] = None
+    def _press(self, scancode: int, number: int) -> None:
+        self._held[scancode] = number
         if self._repeat is not None and number not in SILENT:
             self._repeat.start(number, self._clock())
         self.sink.press_key(number)
         self._grab.key(number, True)
 
-    def _release(self, number: int) -> None:
-        del self._held[number]
+    def _release(self, scancode: int) -> None:
+        number = self._held.pop(scancode)
+        if number in self._held.values():
+            return  # by another key of the same number
         if self._repeat is not None and self._repeat.key == number:
             self._repeat.stop()
         self.sink.release_key(number)
         self._grab.key(number, False)
 
+    def lift(self, scancodes: Collection[int]) -> None:
+        """Lift those of the keys that are down: their releases went to somebody else."""
+        missed = [code for code in reversed(self._held) if code in scancodes]
+        if missed:
+            self._grab.other_input()  # Ctrl+Alt and a key that was not for us is no chord
+        for scancode in missed:
+            self._release(scancode)
+            self._lifted.add(scancode)
+
     def release_all(self) -> None:
         """Lift every key: focus lost, window closed, VM gone, signal to end."""
-        for number in reversed(self._held):
+        for number in reversed(self.held):
             self.sink.release_key(number)
+        self.forget()
+
+    def serve(self, sink: KeySink) -> None:
+        """Send keys there from now on, to a guest for which no key is down yet."""
+        self.sink = sink
+        self.forget()
+
+    def forget(self) -> None:
+        """Count all keys as up, and tell nobody."""
         self._held.clear()
+        self._lifted.clear()
         self._grab.forget_keys()
         if self._repeat is not None:
             self._repeat.stop()

@@ -17,7 +17,7 @@ from tests.support.stage import Stage
 from tests.support.wait import until
 from tests.support.x11 import Xvfb
 
-pytestmark = requires("dmabuf-import")
+pytestmark = [pytest.mark.alone, requires("dmabuf-import")]
 
 SAID = "the guest's flush never ends"
 PATIENCE = 30.0

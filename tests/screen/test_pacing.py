@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support.canvas import Canvas
 from tests.support.carriers import Dmabuf, Mapped, Sent
 from tests.support.glcount import GlCount
@@ -47,18 +49,21 @@ def change(stage: Stage, canvas: Canvas, seconds: float) -> None:
         time.sleep(0.002)
 
 
+@pytest.mark.alone
 def test_as_often_as_the_monitor(tmp_path: Path, xvfb: Xvfb) -> None:
     rate, interval = swaps(tmp_path, xvfb)
     assert RATE / 3 < rate < 1.1 * RATE
     assert interval == 0
 
 
+@pytest.mark.alone
 def test_without_pacing(tmp_path: Path, xvfb: Xvfb) -> None:
     """As often as something changes."""
     rate, _ = swaps(tmp_path, xvfb, "--no-pacing")
     assert rate > 1.5 * RATE
 
 
+@pytest.mark.alone
 def test_with_the_refresh(tmp_path: Path, xvfb: Xvfb) -> None:
     """The driver is told to wait for it."""
     rate, interval = swaps(tmp_path, xvfb, "--vsync")

@@ -229,6 +229,7 @@ def test_a_slow_gpu(own_xvfb: Xvfb, tmp_path: Path, trouble: str) -> None:
         assert play(stage, find(trouble, own_xvfb), 200).bad == 0
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("mutant", ["early", "unfenced"])
 def test_a_mistake_is_seen(own_xvfb: Xvfb, tmp_path: Path, mutant: str) -> None:
     """More than one update in a hundred shows it."""

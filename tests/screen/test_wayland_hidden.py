@@ -18,7 +18,7 @@ from tests.support.viewer import Viewer
 from tests.support.wait import until
 from tests.support.weston import Weston
 
-pytestmark = requires("dmabuf-import")
+pytestmark = [pytest.mark.alone, requires("dmabuf-import")]
 
 AT_ONCE = 0.03
 """Seconds for an answer that waits for nothing, on a busy machine."""

@@ -74,9 +74,12 @@ class Xvfb(Child):
     def __exit__(self, *error: object) -> None:
         self._screen.close()
         self.kill()
-        number = self.display[1:]
-        for left in (f"/tmp/.X{number}-lock", f"/tmp/.X11-unix/X{number}"):
-            Path(left).unlink(missing_ok=True)
+
+    def kill(self) -> None:
+        """End it at once. Its number is another server's as soon as it is dead, so clean first."""
+        if self.alive:
+            Path(f"/tmp/.X11-unix/X{self.display[1:]}").unlink(missing_ok=True)
+        super().kill()
 
     def environment(self, **more: str) -> dict[str, str]:
         """The environment of a client of this server, and of no other display."""

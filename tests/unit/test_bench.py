@@ -216,6 +216,7 @@ class TestViewer:
 
 
 class TestProcess:
+    @pytest.mark.alone
     def test_cpu_time_of_another_process(self) -> None:
         """Its clock runs while it works, and counts what it counts itself."""
         code = (
@@ -233,6 +234,7 @@ class TestProcess:
             assert process.rss_mib(child.pid) > 5
             child.communicate(b"\n")
 
+    @pytest.mark.alone
     def test_foreign_load_leaves_ourselves_out(self) -> None:
         argv = [sys.executable, "-c", "while True: pass"]
         with subprocess.Popen(argv) as child:

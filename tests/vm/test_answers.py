@@ -27,6 +27,8 @@ from tests.support.viewer import Viewer
 from tests.support.weston import Weston
 from tests.support.x11 import Xvfb
 
+pytestmark = pytest.mark.alone
+
 
 class Late(NamedTuple):
     """An answer, and how long the threads that have to do with it waited for a CPU meanwhile."""

@@ -271,6 +271,7 @@ def test_a_newer_client_replaces_us(qemu: Qemu, direct: PeerConnection) -> None:
     wait_closed(newer)
 
 
+@pytest.mark.alone
 def test_authentication_takes_two_round_trips(qemu: Qemu) -> None:
     """QEMU's main loop stands still meanwhile; the best of five is free of the scheduler."""
     times = []

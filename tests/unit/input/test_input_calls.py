@@ -200,6 +200,7 @@ def test_motion_beyond_32_bits(wire: Wire, calls: InputCalls) -> None:
     assert wire.take() == [("RelMotion", 2**31 - 1, -(2**31))]
 
 
+@pytest.mark.alone
 def test_an_event_is_cheap(calls: InputCalls) -> None:
     """A motion and its call stay far below a millisecond: 15 us here, with room for load."""
     best = min(_cost(calls) for _ in range(20))

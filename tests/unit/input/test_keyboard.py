@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from glview.ui.grab import Grab
 from glview.ui.keyboard import PRESS, RELEASE, REPEAT, SILENT, Keyboard, Repeat
+from glview.ui.keymap import qnum
 
 A, B, CTRL, ALT, F1, CAPS = 30, 48, 29, 56, 59, 58  # evdev codes, and their qnums too
 UNKNOWN = 170
+
+EVDEV = partial(qnum, platform="wayland")
 
 
 class Log:
@@ -44,7 +49,7 @@ def log() -> Log:
 
 @pytest.fixture
 def keyboard(log: Log) -> Keyboard:
-    return Keyboard(log, "wayland")
+    return Keyboard(log, EVDEV)
 
 
 def typed(keyboard: Keyboard, *codes: int) -> None:
@@ -60,7 +65,7 @@ def test_keys_go_out_in_order(keyboard: Keyboard, log: Log) -> None:
 
 
 def test_x11_scancodes_are_shifted(log: Log) -> None:
-    typed(Keyboard(log, "x11"), A + 8, -(A + 8))
+    typed(Keyboard(log, partial(qnum, platform="x11")), A + 8, -(A + 8))
     assert log.calls == [A, -A]
 
 
@@ -111,6 +116,59 @@ def test_what_the_hand_still_holds_is_ignored_after_release_all(
     assert log.calls == [A, -A]
 
 
+class TestLift:
+    """Keys that somebody else's grab has swallowed the releases of."""
+
+    def test_lifts_only_what_is_down(self, keyboard: Keyboard, log: Log) -> None:
+        typed(keyboard, CTRL, ALT)
+        keyboard.lift({ALT, A})
+        assert log.calls == [CTRL, ALT, -ALT]
+        assert keyboard.held == (CTRL,)
+
+    def test_the_next_press_is_one_though_glfw_calls_it_a_repeat(
+        self, keyboard: Keyboard, log: Log
+    ) -> None:
+        typed(keyboard, ALT)
+        keyboard.lift({ALT})
+        keyboard.key(ALT, REPEAT)
+        typed(keyboard, -ALT)
+        assert log.calls == [ALT, -ALT, ALT, -ALT]
+
+    def test_a_late_release_says_nothing(self, keyboard: Keyboard, log: Log) -> None:
+        typed(keyboard, ALT)
+        keyboard.lift({ALT})
+        typed(keyboard, -ALT)
+        keyboard.key(ALT, REPEAT)
+        assert log.calls == [ALT, -ALT]
+
+    def test_is_no_chord(self, log: Log) -> None:
+        grab = Grab()
+        grab.take()
+        keyboard = Keyboard(log, EVDEV, grab)
+        typed(keyboard, CTRL, ALT)
+        keyboard.lift({CTRL, ALT})
+        assert grab.grabbed
+        typed(keyboard, CTRL, ALT, -ALT, -CTRL)
+        assert not grab.grabbed
+
+
+def test_a_keymap_that_changes_leaves_no_key_down(log: Log) -> None:
+    numbers = {A: A}
+    keyboard = Keyboard(log, numbers.get)
+    keyboard.key(A, PRESS)
+    numbers[A] = B
+    typed(keyboard, -A, A, -A)
+    assert log.calls == [A, -A, B, -B]
+
+
+def test_two_keys_of_one_number_are_down_until_both_are_up(log: Log) -> None:
+    keyboard = Keyboard(log, {1: A, 2: A}.get)
+    typed(keyboard, 1, 2, -1)
+    assert keyboard.held == (A,)
+    typed(keyboard, -2)
+    assert log.calls == [A, A, -A]
+
+
 class TestOwnRepeat:
     """The timer that stands in where the window system's repeat cannot wake us."""
 
@@ -120,7 +178,7 @@ class TestOwnRepeat:
 
     @pytest.fixture
     def keyboard(self, log: Log, clock: Clock) -> Keyboard:
-        return Keyboard(log, "wayland", repeat=Repeat(0.6, 0.04), clock=clock)
+        return Keyboard(log, EVDEV, repeat=Repeat(0.6, 0.04), clock=clock)
 
     def test_two_seconds(self, keyboard: Keyboard, log: Log, clock: Clock) -> None:
         keyboard.key(A, PRESS)
@@ -192,7 +250,7 @@ class TestReleaseChord:
     @pytest.fixture
     def keyboard(self, log: Log, grab: Grab) -> Keyboard:
         grab.take()
-        return Keyboard(log, "wayland", grab)
+        return Keyboard(log, EVDEV, grab)
 
     @pytest.mark.parametrize(
         "codes",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from glview.ui.grab import Grab
 from glview.ui.keyboard import PRESS, RELEASE, Keyboard
+from glview.ui.keymap import qnum
 from glview.ui.mouse import Mouse, Viewport
 
 Call = tuple[str | int, ...]
+
+EVDEV = partial(qnum, platform="wayland")
 
 
 class Log:
@@ -304,7 +309,7 @@ class TestWheel:
 def test_ctrl_and_alt_with_the_mouse_are_no_release_chord(
     mouse: Mouse, log: Log, grab: Grab, use: str
 ) -> None:
-    keyboard = Keyboard(log, "wayland", grab)
+    keyboard = Keyboard(log, EVDEV, grab)
     grab.take()
     keyboard.key(29, PRESS)
     keyboard.key(56, PRESS)
@@ -320,7 +325,7 @@ def test_ctrl_and_alt_with_the_mouse_are_no_release_chord(
 
 
 def test_a_click_before_it_does_not_spoil_the_chord(mouse: Mouse, log: Log, grab: Grab) -> None:
-    keyboard = Keyboard(log, "wayland", grab)
+    keyboard = Keyboard(log, EVDEV, grab)
     mouse.button(0, True)
     mouse.button(0, False)
     assert grab.grabbed
