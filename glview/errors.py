@@ -1,24 +1,24 @@
 """Every error a user can meet, each with an exit code of its own.
 
-    GlviewError
-     +- UsageError          2   the command line is wrong
-     +- AddressError        3   the D-Bus address cannot be understood
-     +- ConnectError        4   nobody listens there
-     +- NotDBusError        5   something listens, but does not speak D-Bus
-     +- AuthError           6   the peer refused our authentication
-     +- NoVmError           7   no such VM, or none at all
-     +- AmbiguousVmError    8   more than one VM has that name
-     +- NoConsoleError      9   the VM has no such console
-     +- NoDisplayError     10   no X server or Wayland compositor
-     +- NoGraphicsError    11   no usable EGL / OpenGL
-     +- QmpError           12   the QMP socket failed or refused
-     +- VmGoneError        13   the VM went away (with --no-reconnect)
-     +- LaunchError        14   QEMU could not be started
-     +- CallError          15   QEMU answered a call with an error
-     +- ProtocolError      16   a peer sent what the protocol does not allow
-     +- OutputError        17   a file that was asked for cannot be written
-     +- ResourceError      18   the system has no thread, descriptor or memory left
-     +- InternalError      19   a fault of glview itself
+GlviewError
+ +- UsageError          2   the command line is wrong
+ +- AddressError        3   the D-Bus address cannot be understood
+ +- ConnectError        4   nobody listens there
+ +- NotDBusError        5   something listens, but does not speak D-Bus
+ +- AuthError           6   the peer refused our authentication
+ +- NoVmError           7   no such VM, or none at all
+ +- AmbiguousVmError    8   more than one VM has that name
+ +- NoConsoleError      9   the VM has no such console
+ +- NoDisplayError     10   no X server or Wayland compositor
+ +- NoGraphicsError    11   no usable EGL / OpenGL
+ +- QmpError           12   the QMP socket failed or refused
+ +- VmGoneError        13   the VM went away (with --no-reconnect)
+ +- LaunchError        14   QEMU could not be started
+ +- CallError          15   QEMU answered a call with an error
+ +- ProtocolError      16   a peer sent what the protocol does not allow
+ +- OutputError        17   a file that was asked for cannot be written
+ +- ResourceError      18   the system has no thread, descriptor or memory left
+ +- InternalError      19   a fault of glview itself
 """
 
 from __future__ import annotations
