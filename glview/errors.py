@@ -107,6 +107,10 @@ class QmpError(GlviewError):
     exit_code = 12
 
 
+class QmpRefusedError(QmpError):
+    """The other end is no QMP, or refuses: another attempt will do no better."""
+
+
 class VmGoneError(GlviewError):
     """The VM went away and reconnecting was not wanted."""
 

@@ -1,4 +1,4 @@
-"""Reach QEMU over QMP: hand it one end of a socket pair as its display, or ask which VM it is.
+"""Handing QEMU one end of a socket pair over QMP, for a peer-to-peer display.
 
 `-display dbus,p2p=yes` has no address: its client arrives as a file
 descriptor, sent with the QMP commands ``getfd`` and ``add_client`` (QEMU's
@@ -13,10 +13,12 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from glview.errors import QmpError
+from glview.errors import QmpError, QmpRefusedError
 
 if TYPE_CHECKING:
     from glview.qemu.discovery import Vm
+
+_Found = TypeVar("_Found")
 
 GREETING_TIMEOUT = 5.0
 """Seconds that QEMU has for its greeting."""
@@ -28,18 +30,7 @@ _CONNECT_ERRORS = {
     errno.EAGAIN: "other clients wait there already",
     errno.EPROTOTYPE: "it is not a stream socket",
 }
-
-
-class NegotiationBrokenError(QmpError):
-    """Something came in place of QEMU's greeting or answer; another attempt will do better.
-
-    QEMU counts a client as ready before it answers it, and the next one until it
-    greets it, so that an event may get in between (monitor/qmp.c), which the
-    library does not expect.
-    """
-
-
-_ATTEMPTS = 5
+_FD_NAME = "glview"
 
 
 def hand_over(path: str, timeout: float = GREETING_TIMEOUT) -> socket.socket:
@@ -48,7 +39,7 @@ def hand_over(path: str, timeout: float = GREETING_TIMEOUT) -> socket.socket:
     Returns our end, on which D-Bus authentication has not begun. When this
     returns, the QMP socket is free for others again. Raises `QmpError`.
     """
-    return _attempt(path, timeout, hand_over_fd)
+    return _named(path, hand_over_fd, timeout)
 
 
 def describe(path: str, timeout: float = GREETING_TIMEOUT) -> Vm:
@@ -57,52 +48,41 @@ def describe(path: str, timeout: float = GREETING_TIMEOUT) -> Vm:
     Asks by QMP alone: a display connection would take the place of another
     viewer's. Raises `QmpError`.
     """
+    from glview.qemu.described import read_vm  # brings json
 
-    def ask(monitor: socket.socket, timeout: float | None) -> Vm:
-        from glview.qemu.handover import read_vm  # brings asyncio
-
-        with monitor:
-            return read_vm(monitor, timeout)
-
-    return _attempt(path, timeout, ask)
+    return _named(path, read_vm, timeout)
 
 
-_Found = TypeVar("_Found")
-
-
-def _attempt(
-    path: str, timeout: float, act: Callable[[socket.socket, float | None], _Found]
+def _named(
+    path: str, act: Callable[[socket.socket, float | None], _Found], timeout: float
 ) -> _Found:
-    """Call `act` with a connected QMP socket, which it closes; again where QEMU was not ready."""
-    for attempt in range(1, _ATTEMPTS + 1):
-        monitor = _connect(path, timeout)
-        try:
-            return act(monitor, timeout)
-        except NegotiationBrokenError as error:
-            if attempt == _ATTEMPTS:
-                raise QmpError(f"{path}: {error.args[0]}", error.hint) from error
-        except QmpError as error:
-            raise QmpError(f"{path}: {error.args[0]}", error.hint) from error
-    raise AssertionError("the last attempt returns or raises")
+    """Call `act` with a connected QMP socket, which it closes; say in errors which one it was."""
+    try:
+        return act(_connect(path, timeout), timeout)
+    except QmpRefusedError as error:
+        raise QmpRefusedError(f"{path}: {error.args[0]}", error.hint) from error
+    except QmpError as error:
+        raise QmpError(f"{path}: {error.args[0]}", error.hint) from error
 
 
 def hand_over_fd(monitor: socket.socket, timeout: float | None = GREETING_TIMEOUT) -> socket.socket:
     """Do as `hand_over` on a connected QMP socket, which is closed in any case.
 
     `timeout` None waits for the greeting for as long as QEMU holds the socket
-    open. Must not be called in a thread that runs an asyncio loop.
+    open. Raises `QmpError`.
     """
-    from glview.qemu.handover import send_display  # brings asyncio
+    from glview.qemu.monitor import Monitor  # brings json
 
-    ours, theirs = socket.socketpair()
-    try:
-        with theirs:
-            send_display(monitor, theirs.fileno(), timeout)
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        monitor.close()
+    with monitor:
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                session = Monitor(monitor, timeout)
+                session.execute("getfd", fd=theirs.fileno(), fdname=_FD_NAME)
+                session.execute("add_client", protocol="@dbus-display", fdname=_FD_NAME)
+        except BaseException:
+            ours.close()
+            raise
     return ours
 
 
@@ -114,6 +94,8 @@ def _connect(path: str, timeout: float) -> socket.socket:
     except OSError as error:
         monitor.close()
         cause = _CONNECT_ERRORS.get(error.errno or 0, str(error))
+        for_ever = error.errno in (None, errno.EPROTOTYPE)  # None: a path that is too long
+        kind = QmpRefusedError if for_ever and not isinstance(error, TimeoutError) else QmpError
         hint = "PATH is that of QEMU's -qmp unix:PATH,server=on,wait=off"
-        raise QmpError(f"cannot connect to QMP at {path}: {cause}", hint) from error
+        raise kind(f"cannot connect to QMP at {path}: {cause}", hint) from error
     return monitor
