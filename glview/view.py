@@ -18,6 +18,7 @@ from glview.scanout.mailbox import Shortcut, Snapshot
 from glview.scanout.screen import SHOW_AFTER, Screen
 from glview.scanout.source import DmabufSource
 from glview.stats.recorder import Recorder
+from glview.ui import platform as window_system
 from glview.ui.controls import Controls
 from glview.ui.hostkeyboard import HostKeyboard
 from glview.ui.hud import Hud
@@ -294,6 +295,10 @@ class View:
 
     def _open_keyboard(self) -> HostKeyboard | None:
         """Find the keyboard beside GLFW's; costs nothing before the first key."""
+        if self._platform == "x11":
+            from glview.x11.keyboard import X11Keyboard
+
+            return X11Keyboard(window_system.x11_display(self._glfw))
         return None
 
     def on_key(self, scancode: int, action: int) -> None:

@@ -145,6 +145,11 @@ def x11_depth(glfw: ModuleType, window: object) -> int:
     return int(attributes.depth)
 
 
+def x11_display(glfw: ModuleType) -> int:
+    """The address of GLFW's Display."""
+    return int(glfw.get_x11_display())
+
+
 def _wayland_display(glfw: ModuleType) -> int:
     display = glfw._glfw.glfwGetWaylandDisplay
     display.restype = ctypes.c_void_p

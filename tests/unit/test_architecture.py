@@ -20,6 +20,7 @@ BELOW = {
     "qemu": {"qemu", "dbus", "scanout", "stats"},
     "ui": {"ui", "gl", "scanout", "stats", "qemu.input"},
     "present": {"present", "gl", "scanout", "stats", "ui.window", "ui.glwindow", "ui.keymap"},
+    "x11": {"x11", "ui.hostkeyboard", "ui.keymap"},
     "doctor": {"doctor", "ui", "present", "gl", "scanout", "qemu", "__version__"},
     "testing": {"testing", "dbus"},
 }
