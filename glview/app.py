@@ -6,10 +6,10 @@ import gc
 import logging
 import queue
 import select
-import signal
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from glview import ending
 from glview.errors import GlviewError
 from glview.present.presenter import Wanted
 from glview.qemu import session as events
@@ -22,9 +22,12 @@ from glview.scanout.source import DmabufSource
 from glview.stats.figures import Printer
 from glview.stats.recorder import Recorder
 from glview.ui import platform as window_system
+from glview.ui.keymap import Platform
 from glview.view import View
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from glview.stats.trace import Trace
 
 log = logging.getLogger(__name__)
@@ -77,33 +80,45 @@ class App:
         self._polled: tuple[int | None, ...] = ()
         self._poller = select.poll()
         self._error: GlviewError | None = None
+        self._code = 0
+        self._made: View | None = None  # `_view`, for other threads, which may come earlier
         self._guard = Guard(self._memory_cut)
         self._cut = False  # memory of this connection's was missing
         self._said_cut = False
 
-    def run(self) -> None:
-        """Show the console until the user closes the window. Raises GlviewError."""
+    def run(self) -> int:
+        """Show the console until the user closes the window. Raises GlviewError.
+
+        Returns the exit code: 0, or 128 + the number of a signal that came while there was
+        no window that it could have closed.
+        """
         platform = window_system.choose()
         return_large_blocks()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stop())
-        signal.set_wakeup_fd(self._wake.signal_fd, warn_on_full_buffer=False)
-        self._guard.start()
-        self._start_recording()
-        self._session.start()
-        glfw = window_system.load_glfw(platform)
-        self._view = View(
-            glfw,
-            platform,
-            self._settings.show,
-            self._hidden,
-            self._user_resized,
-            self._refused,
-            self._recorder,
-        )
-        if self._settings.hud:
-            self._view.hud.switch()
-        gc.freeze()  # what the start has made stays; no collection need look at it
+        with ending.loop(self._signalled), ending.last(self._lift):
+            self._guard.start()
+            self._start_recording()
+            self._session.start()
+            glfw = window_system.load_glfw(platform)
+            self._display = window_system.connection_fd(glfw, platform)
+            self._view = self._made = View(
+                glfw,
+                platform,
+                self._settings.show,
+                self._hidden,
+                self._user_resized,
+                self._refused,
+                self._recorder,
+            )
+            if self._settings.hud:
+                self._view.hud.switch()
+            gc.freeze()  # what the start has made stays; no collection need look at it
+            self._loop(glfw, platform)
+        if self._error is not None:
+            raise self._error
+        return self._code
+
+    def _loop(self, glfw: ModuleType, platform: Platform) -> None:
+        """Turn until the end; then close everything."""
         try:
             while not (self._done or self._view.closed):
                 self._turn()
@@ -112,13 +127,10 @@ class App:
             self._view.close()
             self._session.close()
             glfw.terminate()
-            signal.set_wakeup_fd(-1)
             self._guard.stop()
             self._wake.close()
             if self._printer is not None:
                 self._printer.print(time.monotonic())
-        if self._error is not None:
-            raise self._error
 
     def _start_recording(self) -> None:
         """As far as the command line wants it."""
@@ -130,9 +142,18 @@ class App:
             self._recorder.start()
             self._recorder.sink = settings.trace.put
 
-    def _stop(self) -> None:
+    def _signalled(self, number: int) -> int:
+        """Have the loop end, on the thread that hears signals; return the exit code."""
+        shown = self._made is not None and self._made.window is not None
+        self._code = 0 if shown else 128 + number
         self._done = True
         self._wake.ring()
+        return self._code
+
+    def _lift(self) -> None:
+        """Lift what is pressed: the process ends while the main thread is stuck."""
+        if self._made is not None:
+            self._made.controls.release_all()
 
     def _memory_cut(self) -> None:
         """Memory was missing; in whatever thread read it, while it reads."""
@@ -186,6 +207,8 @@ class App:
             self._wake.clear()
         if window is not None and window.platform == "x11":  # elsewhere GLFW has timers too
             self._look = window.fd in readable
+        if window is None and self._display in readable:
+            self._done = True
 
     def _wait(self, deadline: float | None) -> set[int]:
         """The descriptors that became readable before `deadline`, in monotonic seconds."""
@@ -201,6 +224,8 @@ class App:
             for fd in fds:
                 if fd is not None:
                     self._poller.register(fd, select.POLLIN)
+            if self._view.window is None:  # nobody reads events yet
+                self._poller.register(self._display, select.POLLRDHUP)
         return self._poller
 
     def _take_news(self) -> None:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glview.errors import GlviewError, NoVmError, VmGoneError
+from glview import log, output
+from glview.errors import NoVmError, OutputError, VmGoneError, describe
 from glview.options import parse
 
 if TYPE_CHECKING:
     from glview.qemu.discovery import Vm
     from glview.qemu.launch import QemuProcess
     from glview.qemu.ways import Way
+    from glview.stats.trace import Trace
 
 _EXIT_FOLLOWS = 5.0  # seconds from the end of QEMU's display to the end of QEMU
 
@@ -25,34 +26,41 @@ _EXIT_FOLLOWS = 5.0  # seconds from the end of QEMU's display to the end of QEMU
 def main(argv: Sequence[str] | None = None) -> int:
     """Run glview; return the exit code (see `glview.errors`)."""
     try:
-        line = parse(sys.argv[1:] if argv is None else argv)
-        _log(line.options.verbose)
-        with _traced(line.options):
-            return _COMMANDS[line.command](line.options, line.rest)
-    except GlviewError as error:
-        print(f"glview: {error}", file=sys.stderr)
-        return error.exit_code
+        return _run_command(sys.argv[1:] if argv is None else argv)
+    except SystemExit as end:  # argparse's, after --help and --version
+        return end.code if isinstance(end.code, int) else 0
     except BrokenPipeError:  # whoever read our output has had enough
         return 0
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        problem = describe(error)
+        print(f"glview: {problem}", file=sys.stderr)
+        if problem is not error:
+            log.traceback_of(error)
+        return problem.exit_code
 
 
-def _traced(options: argparse.Namespace) -> AbstractContextManager[object]:
+def _run_command(argv: Sequence[str]) -> int:
+    """Do what a command line asks for; return the exit code. Raises GlviewError."""
+    line = parse(argv)
+    log.set_up(line.options.verbose)
+    trace = line.options.trace = _trace(line.options)
+    with trace or nullcontext():
+        code = _COMMANDS[line.command](line.options, line.rest)
+    lost = trace is not None and trace.failed
+    if line.options.stats and not output.flush():
+        lost = True
+    return code or (OutputError.exit_code if lost else 0)
+
+
+def _trace(options: argparse.Namespace) -> Trace | None:
     """Make the trace file, before anything is started. Raises OutputError."""
     if options.trace is None:
-        return nullcontext()
+        return None
     from glview.stats.trace import Trace
 
-    trace = options.trace = Trace(Path(options.trace))
-    return trace
-
-
-def _log(verbose: int) -> None:
-    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    logging.basicConfig(level=level, format="glview: %(message)s")
-    for library in ("OpenGL", "asyncio"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    return Trace(Path(options.trace))
 
 
 def _view(options: argparse.Namespace, _: list[str]) -> int:
@@ -65,11 +73,11 @@ def _view(options: argparse.Namespace, _: list[str]) -> int:
         way = BySocket(lambda: _inherited(options.fd), options.vm)
     else:
         way = ByBus(options.address, options.vm)
-    _run_app(way, options)
-    return 0
+    return _run_app(way, options)
 
 
-def _run_app(way: Way, options: argparse.Namespace) -> None:
+def _run_app(way: Way, options: argparse.Namespace) -> int:
+    """Show a VM until the window is closed; return the exit code. Raises GlviewError."""
     from glview.app import App, Settings
     from glview.present.presenter import Wanted
 
@@ -90,7 +98,7 @@ def _run_app(way: Way, options: argparse.Namespace) -> None:
         hud=options.hud,
         trace=options.trace,
     )
-    App(way, settings).run()
+    return App(way, settings).run()
 
 
 def _inherited(fd: int) -> socket.socket:
@@ -106,7 +114,7 @@ def _list(options: argparse.Namespace, _: list[str]) -> int:
     from glview.qemu import discovery
 
     vms = _found(options)
-    print(discovery.format_list(vms))
+    output.write(discovery.format_list(vms) + "\n")
     return 0 if vms else NoVmError.exit_code
 
 
@@ -144,15 +152,15 @@ def _demo(options: argparse.Namespace, _: list[str]) -> int:
         return _show_own(process, options)
     print("glview: QEMU is not installed; this is a stand-in for a VM", file=sys.stderr)
     with FakeProcess() as fake:
-        _run_app(BySocket(fake.take_socket), options)
-    return 0
+        return _run_app(BySocket(fake.take_socket), options)
 
 
 def _show_own(process: QemuProcess, options: argparse.Namespace) -> int:
     """Show a QEMU of our own until it ends or the window is closed; its exit code."""
+    from glview import ending
     from glview.qemu.ways import BySocket
 
-    with process:
+    with process, ending.last(process.stop):
         try:
             _run_app(BySocket(process.open_display), options)
         except VmGoneError:
@@ -170,7 +178,7 @@ def _doctor(options: argparse.Namespace, _: list[str]) -> int:
 
     facts = examine(options.gl)
     advice = advise(facts)
-    print((report.as_json if options.json else report.as_text)(facts, advice))
+    output.write((report.as_json if options.json else report.as_text)(facts, advice) + "\n")
     return advice.exit_code
 
 

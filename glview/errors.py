@@ -16,18 +16,28 @@ GlviewError
  +- LaunchError        14   QEMU could not be started
  +- CallError          15   QEMU answered a call with an error
  +- ProtocolError      16   a peer sent what the protocol does not allow
- +- OutputError        17   a file that was asked for cannot be written
- +- ResourceError      18   the system has no thread, descriptor or memory left
+ +- OutputError        17   what was asked for cannot be written: a file, standard output
+ +- ResourceError      18   the system refuses what glview needs: memory, descriptors, threads
  +- InternalError      19   a fault of glview itself
+ +- InstallError       20   a module or library that glview needs cannot be loaded
 """
 
 from __future__ import annotations
+
+import errno
+import os
+
+from glview.text import LIMIT, printable
+
+_MESSAGE = 2 * LIMIT  # characters: lists of VMs are longer than most
+_NAME = 255  # characters of an error's name (D-Bus specification)
 
 
 class GlviewError(Exception):
     """Base of all errors that are shown to the user as one line.
 
-    `args[0]` is the cause; `hint`, where there is one, is the way out.
+    `args[0]` is the cause; `hint`, where there is one, is the way out. Both may quote
+    anything: as a `str` the error is one line of printable characters.
     """
 
     exit_code = 1
@@ -37,8 +47,8 @@ class GlviewError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        message = str(self.args[0])
-        return f"{message} ({self.hint})" if self.hint else message
+        message = printable(str(self.args[0]), _MESSAGE)
+        return f"{message} ({printable(self.hint)})" if self.hint else message
 
 
 class UsageError(GlviewError):
@@ -132,7 +142,8 @@ class CallError(GlviewError):
     exit_code = 15
 
     def __init__(self, name: str, message: str) -> None:
-        super().__init__(f"{name}: {message}" if message else name)
+        shown = printable(name, _NAME)
+        super().__init__(f"{shown}: {printable(message)}" if message else shown)
         self.name = name
         self.text = message
 
@@ -144,18 +155,61 @@ class ProtocolError(GlviewError):
 
 
 class OutputError(GlviewError):
-    """A file that was asked for cannot be written."""
+    """A file that was asked for, or the standard output, cannot be written."""
 
     exit_code = 17
 
 
 class ResourceError(GlviewError):
-    """The system has no thread, descriptor or memory left for us."""
+    """The system refuses what glview needs: memory, descriptors, threads, a system call."""
 
     exit_code = 18
+
+
+class InstallError(GlviewError):
+    """A module or library that glview needs cannot be loaded."""
+
+    exit_code = 20
 
 
 class InternalError(GlviewError):
     """A fault of glview itself, which nobody foresaw."""
 
     exit_code = 19
+
+
+_REPORT = "a fault of glview itself; -v shows where, please report it"
+_REINSTALL = "install glview again, with what it depends on"
+_LACKS_MEMORY = "free some, or raise its limit with ulimit -v"
+_NO_ROOM = ("failed to map segment", "cannot allocate memory", "can't start new thread")
+
+
+def describe(error: BaseException) -> GlviewError:
+    """Return any exception as an error for the user: one line and an exit code.
+
+    Loads nothing: descriptors and memory may have run out.
+    """
+    match error:
+        case GlviewError():
+            return error
+        case MemoryError():
+            return ResourceError("there is not enough memory", _LACKS_MEMORY)
+        case OSError():
+            return _refused(error)
+        case ImportError() | RuntimeError() if any(sign in str(error) for sign in _NO_ROOM):
+            return ResourceError(f"the system refuses: {error}", _LACKS_MEMORY)
+        case ImportError():
+            return InstallError(f"cannot be loaded: {error}", _REINSTALL)
+    return InternalError(f"{type(error).__name__}: {error}", _REPORT)
+
+
+def _refused(error: OSError) -> GlviewError:
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        limit = os.sysconf("SC_OPEN_MAX")
+        return ResourceError(
+            f"no more files can be opened; the limit is {limit}", "raise it with ulimit -n"
+        )
+    if error.errno == errno.ENOMEM:
+        return ResourceError("there is not enough memory", _LACKS_MEMORY)
+    where = f": {error.filename}" if error.filename else ""
+    return ResourceError(f"the system refuses: {error.strerror or error}{where}")

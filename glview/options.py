@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from glview import __version__
+from glview import __version__, output
 from glview.errors import UsageError
 
 COMMANDS = {
@@ -217,6 +217,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
+    def _print_message(self, message: str, file: object = None) -> None:
+        output.write(message)  # of --help and --version; argparse ignores a full disk
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, "glview --help lists the options")
 

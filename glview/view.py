@@ -18,6 +18,7 @@ from glview.scanout.mailbox import Shortcut, Snapshot
 from glview.scanout.screen import SHOW_AFTER, Screen
 from glview.scanout.source import DmabufSource
 from glview.stats.recorder import Recorder
+from glview.text import printable
 from glview.ui import platform as window_system
 from glview.ui.controls import Controls
 from glview.ui.hostkeyboard import HostKeyboard
@@ -30,6 +31,7 @@ from glview.ui.window import Window
 log = logging.getLogger(__name__)
 
 GONE_LIGHT = 0.4  # how bright the last picture of a VM that has gone stays
+_LONGEST_NAME = 120  # characters of a VM's name in the title; room is left for the hint
 SETTLED = 0.25  # seconds after the user's last resize
 
 PointerMode = Literal["normal", "hidden", "locked"]
@@ -86,7 +88,7 @@ class View:
 
     def begin(self, name: str) -> None:
         """A VM of this name is connected; its picture will follow."""
-        self._name = name
+        self._name = printable(name, _LONGEST_NAME)
         self._live = True
         self._sprite.forget()
         self._retitle()

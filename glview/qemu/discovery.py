@@ -18,6 +18,7 @@ from glview.errors import (
     ProtocolError,
 )
 from glview.qemu.display import CONSOLE, VM, VM_PATH, console_path, get_all
+from glview.text import columns, padded, printable
 
 QEMU_NAME = "org.qemu"
 BUS_NAME = "org.freedesktop.DBus"
@@ -35,6 +36,7 @@ _NO_OWNER = "org.freedesktop.DBus.Error.NameHasNoOwner"
 _NO_UUID = "00000000-0000-0000-0000-000000000000"
 _MIN_PREFIX = 4  # hexadecimal digits
 _AT_ONCE = 16
+_NAME = 64  # characters of a name in a line; QEMU's UUIDs have 36
 _START_ONE = "start one with -display dbus, or wait for it with --wait"
 
 
@@ -170,7 +172,7 @@ def _matches(vms: Sequence[Vm], wanted: str) -> list[Vm]:
 
 def _inventory(vms: Iterable[Vm]) -> str:
     return ", ".join(
-        f"{vm.name} ({vm.uuid or vm.owner or 'no UUID'})"
+        f"{printable(vm.name, _NAME)} ({printable(vm.uuid or vm.owner or 'no UUID', _NAME)})"
         if vm.answering
         else f"one that does not answer, process {vm.pid} ({vm.owner})"
         for vm in vms
@@ -184,12 +186,13 @@ def choose_console(vm: Vm, number: int | None = None) -> ConsoleInfo:
             return console
     there = ", ".join(_console_text(console) for console in vm.consoles) or "none"
     what = "graphic console" if number is None else f"console {number}"
-    raise NoConsoleError(f"{vm.name} has no {what}; there is {there}")
+    raise NoConsoleError(f"{printable(vm.name, _NAME)} has no {what}; there is {there}")
 
 
 def _console_text(console: ConsoleInfo) -> str:
+    label = printable(console.label, _NAME)
     size = f" {console.width}x{console.height}" if console.width else ""
-    return f"{console.id}: {console.label}{size}"
+    return f"{console.id}: {label}{size}"
 
 
 def format_list(vms: Sequence[Vm]) -> str:
@@ -201,11 +204,12 @@ def format_list(vms: Sequence[Vm]) -> str:
         first, *others = [_console_text(console) for console in vm.consoles] or ["-"]
         if not vm.answering:
             first = "(not answering)"
-        rows.append((vm.name or "-", vm.uuid or "-", str(vm.pid or "-"), vm.owner or "-", first))
+        name, uuid, owner = (printable(text, _NAME) or "-" for text in (vm.name, vm.uuid, vm.owner))
+        rows.append((name, uuid, str(vm.pid or "-"), owner, first))
         rows += [("", "", "", "", other) for other in others]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        "  ".join(padded(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
 

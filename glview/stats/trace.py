@@ -7,6 +7,7 @@ microseconds of CLOCK_MONOTONIC, with nanoseconds as decimals.)
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -27,32 +28,33 @@ _TRACKS = {LISTENER: "listener thread", MAIN: "main thread", SCREEN: "screen"}
 BACKLOG = 1024
 """Frames that wait to be written while the disk is slow; older ones are left out."""
 
+_LAST = 2.0  # seconds that the end of the viewer waits for the disk, or for a reader
+
 Event = dict[str, Any]
 
 
 class Trace:
     """A trace file, complete once closed. Use with `with`.
 
-    It is written by a thread of its own: neither picture nor answer waits for the disk.
+    It is written by a thread of its own: neither picture nor answer waits for the disk,
+    or for the reader of a FIFO. `failed` is set where the file is not complete.
     """
 
     def __init__(self, path: Path) -> None:
         """Begin the file. Raises OutputError, and ResourceError where no thread can be had."""
-        try:
-            self._file = path.open("w", encoding="ascii")
-        except OSError as error:
-            raise OutputError(
-                f"the trace cannot be written: {path}: {error.strerror}", "choose another file"
-            ) from None
         self._path = path
+        self._fd = self._open()
         self._frames: deque[tuple[Frame, list[Update]]] = deque(maxlen=BACKLOG)
+        self._left_out = 0
         self._wake = threading.Event()
         self._closed = False
-        self._thread = Thread("trace", self._run, self._failed)
+        self.failed = False
+        self._thread = Thread("trace", self._run, self._fail)
         try:
             self._thread.start()
         except BaseException:
-            self._file.close()
+            if self._fd is not None:
+                os.close(self._fd)
             raise
 
     def __enter__(self) -> Self:
@@ -68,24 +70,48 @@ class Trace:
 
     def put(self, frame: Frame, updates: list[Update]) -> None:
         """This frame is through. Never waits."""
+        self._left_out += len(self._frames) == BACKLOG
         self._frames.append((frame, updates))
         self._wake.set()
 
     def close(self) -> None:
-        """Write what is left and end the file."""
+        """Write what is left and end the file, in bounded time."""
         self._closed = True
         self._wake.set()
-        self._thread.join()
+        self._thread.join(_LAST)
+        if self._thread.is_alive():
+            self._fail("nobody reads it, or the disk is too slow")
+        elif self._left_out and not self.failed:
+            log.warning("the trace %s lacks %d frames", self._path, self._left_out)
+
+    def _open(self) -> int | None:
+        """Open the file; None for a FIFO that nobody reads yet. Raises OutputError."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        try:
+            fd = os.open(self._path, flags | os.O_NONBLOCK, 0o666)
+        except OSError as error:
+            if error.errno == errno.ENXIO and self._path.is_fifo():
+                return None
+            raise OutputError(
+                f"the trace cannot be written: {self._path}: {error.strerror}",
+                "choose another file",
+            ) from None
+        os.set_blocking(fd, True)
+        return fd
+
+    def _fail(self, why: str) -> None:
+        self.failed = True
+        log.warning("the trace %s is not complete: %s", self._path, why)
 
     def _run(self) -> None:
         try:
-            with self._file:
+            where = self._path if self._fd is None else self._fd
+            with open(where, "w", encoding="ascii") as self._file:
                 self._write()
+        except BrokenPipeError:  # whoever read it has had enough
+            log.info("nobody reads the trace %s any more", self._path)
         except OSError as error:
-            log.warning("the trace %s is not complete: %s", self._path, error.strerror)
-
-    def _failed(self, line: str) -> None:
-        log.warning("the trace %s is not complete: %s", self._path, line)
+            self._fail(error.strerror or str(error))
 
     def _write(self) -> None:
         self._file.write("[\n" + ",\n".join(json.dumps(event) for event in names()))

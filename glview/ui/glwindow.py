@@ -11,7 +11,7 @@ from glview.gl.egl import EGL
 from glview.ui import platform as window_system
 from glview.ui.keymap import Platform
 from glview.ui.refresh import Refresh
-from glview.ui.window import Window, WindowEvents
+from glview.ui.window import Window, WindowEvents, shown_title
 
 
 class GLWindow(Window):
@@ -68,7 +68,7 @@ class GLWindow(Window):
         kinds: tuple[Api, ...] = (wanted,) if wanted else ("es", "core")
         for kind in kinds:
             self._hint_gl(kind)
-            handle = glfw.create_window(*size, title, None, None)
+            handle = glfw.create_window(*size, shown_title(title), None, None)
             if handle:
                 return handle, kind
         cause = faults[0] if faults else "no reason given"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from glview.gl.scene import Image
 from glview.scanout.geometry import Rect
+from glview.text import printable
 
 
 class Notice:
@@ -16,8 +17,12 @@ class Notice:
         self._made: tuple[Image, Rect] | None = None
 
     def show(self, text: str, until: float | None = None) -> None:
-        """Show `text`, until `clear` or a monotonic time."""
-        self._text, self.deadline = text, until
+        """Show `text`, until `clear` or a monotonic time.
+
+        It may quote a peer: line feeds in it are escaped, as nothing else in a picture
+        tells what is glview's own line.
+        """
+        self._text, self.deadline = printable(text), until
 
     def clear(self) -> None:
         """Show nothing."""
@@ -43,7 +48,7 @@ class Notice:
 def _draw(text: str, size: tuple[int, int], scale: int) -> tuple[Image, Rect] | None:
     from glview.ui import overlay  # fonts are not needed for the first frame
 
-    x, y, drawn = overlay.layout(text.split("\n"), size, scale, overlay.Position.BOTTOM)
+    x, y, drawn = overlay.layout([text], size, scale, overlay.Position.BOTTOM)
     if not drawn.pixels:
         return None
     image = Image(drawn.width, drawn.height, drawn.pixels, "rgba")

@@ -5,7 +5,7 @@ whoever shows it uploads that once and blends it with
 `GL_ONE, GL_ONE_MINUS_SRC_ALPHA`. Nothing here knows of GL.
 
 The text may come from a hostile peer: any `str` is taken, what cannot be printed is
-dropped, and neither time nor memory grows with its length.
+escaped, and neither time nor memory grows with its length.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from itertools import islice
 from math import hypot
 from typing import NamedTuple
 
+from glview.text import ELLIPSIS, printable_lines
 from glview.ui import font
 
 MAX_CHARS = 4000
@@ -25,7 +26,6 @@ MAX_CHARS = 4000
 _PAPER_GREY, _PAPER_ALPHA = 0x18, 0xD0  # the box; the text on it is white and opaque
 _PADDING = 8  # pixels around the text at scale 1
 _RADIUS = 6  # of the corners at scale 1; below the padding, so never under a letter
-_ELLIPSIS = "…"
 
 
 class Image(NamedTuple):
@@ -94,15 +94,12 @@ def render_box(text: str, max_width: int, max_height: int, scale: int = 1) -> Im
 
 
 def printable(text: str) -> str:
-    """`text` without what has no shape (controls, direction marks, lone surrogates).
+    """Return `text` as lines of printable characters, without space around them.
 
-    Line feeds stay, other white space becomes a space, and blank lines and spaces at
-    the end go.
+    What has no shape (controls, direction marks, lone surrogates) is escaped.
     """
-    text = text if len(text) <= MAX_CHARS else text[: MAX_CHARS - 1] + _ELLIPSIS
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    kept = (c if c.isprintable() or c == "\n" else " " if c.isspace() else "" for c in text)
-    return "\n".join(line.rstrip() for line in "".join(kept).strip().split("\n"))
+    lines = printable_lines(text, MAX_CHARS).strip().split("\n")
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def wrap(text: str, columns: int) -> Iterator[str]:
@@ -122,7 +119,7 @@ def clip(lines: list[str], columns: int, rows: int) -> list[str]:
     if len(lines) <= rows:
         return lines
     last = " ".join(lines[rows - 1 :])[: columns - 1].rstrip()
-    return [*lines[: rows - 1], last + _ELLIPSIS]
+    return [*lines[: rows - 1], last + ELLIPSIS]
 
 
 def _draw(lines: list[str], face: font.Face, scale: int) -> Image:

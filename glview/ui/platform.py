@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 
+from glview import ending
 from glview.errors import NoDisplayError
 from glview.ui.keymap import Platform
 
@@ -98,17 +99,19 @@ def connection_fd(glfw: ModuleType, platform: Platform) -> int:
 
 
 def check_connection(glfw: ModuleType, platform: Platform) -> None:
-    """Raise NoDisplayError if the compositor has gone; to GLFW that is the user's wish to close.
+    """Raise NoDisplayError if the window system has gone.
 
-    An X server that goes ends the process by itself, see `load_glfw`.
+    To GLFW a compositor that goes is the user's wish to close. An X server that goes while
+    there is a window ends the process by itself, see `load_glfw`.
     """
-    if platform != "wayland":
-        return
     # libwayland notes no error where it was writing that failed: then the hang-up is what tells.
     connection = select.poll()
-    connection.register(connection_fd(glfw, platform), 0)
-    if _wayland().wl_display_get_error(_wayland_display(glfw)) or connection.poll(0):
+    connection.register(connection_fd(glfw, platform), select.POLLRDHUP)
+    if platform == "wayland" and _wayland().wl_display_get_error(_wayland_display(glfw)):
         raise NoDisplayError("the Wayland compositor has gone")
+    if connection.poll(0):
+        what = "Wayland compositor" if platform == "wayland" else "X server"
+        raise NoDisplayError(f"the {what} has gone")
 
 
 def has_events(glfw: ModuleType, platform: Platform) -> bool:
@@ -120,8 +123,8 @@ def has_events(glfw: ModuleType, platform: Platform) -> bool:
 
 def _end_without_x11(_display: int) -> int:
     """Xlib ends the process when this returns, by exit(), which waits for drivers' threads."""
-    print("glview: the X server has gone", file=sys.stderr, flush=True)
-    os._exit(NoDisplayError.exit_code)
+    print("glview: the X server has gone", file=sys.stderr)
+    ending.leave(NoDisplayError.exit_code)
 
 
 _x11_lost = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(_end_without_x11)

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any, Literal, Protocol
 
 from glview.errors import NoDisplayError
+from glview.text import printable
 from glview.ui import platform as window_system
 from glview.ui.frames import FrameCallbacks
 from glview.ui.keymap import Platform
@@ -14,6 +15,13 @@ from glview.ui.sizing import SizeWishes
 
 # Drawing waits so long for a size that was asked for.
 _HOLD_TIME = 0.05
+
+_LONGEST_TITLE = 200  # characters
+
+
+def shown_title(title: str) -> str:
+    """Return a title as the window system gets it: printable, of sane length."""
+    return printable(title, _LONGEST_TITLE)
 
 
 class WindowEvents(Protocol):
@@ -94,7 +102,7 @@ class Window:
         faults = window_system.collect_faults(self._glfw)
         self._hint()
         self._glfw.window_hint(self._glfw.CLIENT_API, self._glfw.NO_API)
-        handle = self._glfw.create_window(*size, title, None, None)
+        handle = self._glfw.create_window(*size, shown_title(title), None, None)
         if not handle:
             raise NoDisplayError(f"no window: {faults[0] if faults else 'no reason given'}")
         return handle
@@ -246,8 +254,8 @@ class Window:
         self._glfw.show_window(self._handle)
 
     def set_title(self, title: str) -> None:
-        """Name the window."""
-        self._glfw.set_window_title(self._handle, title)
+        """Name the window. The title may hold anything, as a VM's name does."""
+        self._glfw.set_window_title(self._handle, shown_title(title))
 
     def set_pointer(self, mode: Literal["normal", "hidden", "locked"]) -> None:
         """Show the host's pointer, hide it over the window, or lock it with raw motion."""

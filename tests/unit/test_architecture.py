@@ -24,7 +24,7 @@ BELOW = {
     "doctor": {"doctor", "ui", "present", "gl", "scanout", "qemu", "__version__"},
     "testing": {"testing", "dbus"},
 }
-ANYWHERE = {"errors", "text", "threads"}
+ANYWHERE = {"errors", "text", "threads", "output", "ending"}
 
 
 def imported(path: Path) -> set[str]:

@@ -200,12 +200,11 @@ class TestText:
     @pytest.mark.parametrize(
         ("text", "shown"),
         [
-            ("a\x00b\x1b[31mc\x7f\x9b", "ab[31mc"),
-            ("a\tb\xa0c\u2028d", "a b c d"),
-            ("a\r\nb\rc", "a\nb\nc"),
-            ("\u202eright to left\u2066", "right to left"),
-            ("zero\u200bwidth\ufeff", "zerowidth"),
-            ("lone \ud800 surrogate", "lone  surrogate"),
+            ("a\x00b\x1b[31mc\x7f\x9b", r"a\x00b\x1b[31mc\x7f\x9b"),
+            ("a\tb\xa0c\u2028d", r"a\tb\xa0c\u2028d"),
+            ("a\nb\rc", "a\nb\\rc"),
+            ("\u202eright to left\u2066", r"\u202eright to left\u2066"),
+            ("lone \ud800 surrogate", r"lone \ud800 surrogate"),
             ("  \n trim \n\n", "trim"),
             ("keep  \n\n blank", "keep\n\n blank"),
         ],
@@ -227,7 +226,7 @@ class TestText:
         cells = font.face(1).cell("…")
         assert dots == art([cells[i : i + 8] for i in range(0, 128, 8)])
 
-    @pytest.mark.parametrize("text", ["", "   ", "\n\n", "\x00\x1b"])
+    @pytest.mark.parametrize("text", ["", "   ", "\n\n"])
     def test_nothing_to_show(self, text: str) -> None:
         assert overlay.render_box(text, 640, 480) == Image(0, 0, b"")
 
