@@ -12,6 +12,7 @@ from glview.errors import CallError
 PEER = "org.freedesktop.DBus.Peer"
 INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
 _ERRORS = "org.freedesktop.DBus.Error."
+LIMITS_EXCEEDED = f"{_ERRORS}LimitsExceeded"
 _MACHINE_IDS = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 
 Answer = tuple[str, tuple[Any, ...]]

@@ -15,7 +15,7 @@ from dbus_next.aio.message_bus import MessageBus
 from dbus_next.signature import Variant as NextVariant
 
 from glview.dbus.signature import Type, parse, parse_single
-from glview.dbus.stream import MAX_FDS
+from glview.dbus.limits import MAX_FDS
 from glview.dbus.wire import FIXED_HEADER, Variant, parse_fixed
 
 log = logging.getLogger(__name__)

@@ -17,9 +17,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from glview.dbus import address, sasl
-from glview.dbus.exports import Exports, Interface, Method
+from glview.dbus.exports import LIMITS_EXCEEDED, Exports, Interface, Method
+from glview.dbus.limits import MAX_UNREAD_CALLS, MAX_UNREAD_POSTS, Limit
 from glview.dbus.outbox import Outbox
-from glview.dbus.stream import read_message
+from glview.dbus.pending import PendingCalls
+from glview.dbus.stream import Refused, Stream
 from glview.dbus.transport import TIMEOUT, SignalHandler, Transport
 from glview.dbus.wire import (
     CALL,
@@ -27,6 +29,8 @@ from glview.dbus.wire import (
     NO_REPLY_EXPECTED,
     RETURN,
     SIGNAL,
+    Fields,
+    FixedHeader,
     Message,
     Variant,
     encode,
@@ -40,19 +44,7 @@ log = logging.getLogger(__name__)
 BUS_NAME = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
 
-OUTBOX_LIMIT = 1 << 20  # bytes that may wait before `post` refuses more
-REPLY_LIMIT = 4 * OUTBOX_LIMIT  # the same for calls, and for replies to a peer that never reads
-
-_LIMITS_EXCEEDED = "org.freedesktop.DBus.Error.LimitsExceeded"
 _MAX_SERIAL = 0xFFFF_FFFF
-
-
-class _Pending:
-    """A call that waits for its reply."""
-
-    def __init__(self) -> None:
-        self.done = threading.Event()
-        self.reply: Message | None = None
 
 
 class PeerConnection(Transport):
@@ -70,10 +62,12 @@ class PeerConnection(Transport):
         self._epoll = select.epoll()
         self._epoll.register(sock, select.EPOLLIN)
         self._outbox = Outbox(sock, self._epoll)
+        self._stream = Stream(sock, self._judge)
+        self._pending = PendingCalls()
+        self._said_refused = False
         self._exports = Exports()
         self._lock = threading.Lock()  # for all below; never held while waiting
         self._serials = itertools.count()
-        self._pending: dict[int, _Pending] = {}
         self._signal_handlers: tuple[SignalHandler, ...] = ()
         self._closed_handlers: list[Callable[[], None]] = []
         self._cause = "the connection was closed"
@@ -139,28 +133,24 @@ class PeerConnection(Transport):
             CALL, serial, path=path, interface=interface, member=member,
             destination=destination, signature=signature, body=body, fds=fds,
         )  # fmt: skip
-        pending = self._expect_reply(serial)
+        data = encode(message)
+        pending = self._pending.add(serial, destination, interface)
         try:
-            self._send_call(encode(message), fds)
+            if self.closed:
+                raise VmGoneError(self._cause)
+            self._send_call(data, fds)
             answered = pending.done.wait(timeout)
         finally:
-            with self._lock:
-                self._pending.pop(serial, None)
+            self._pending.forget(serial)
         if not answered:
             raise CallError(TIMEOUT, f"no answer to {member} in {timeout:g} s")
         return self._result(pending.reply)
 
-    def _expect_reply(self, serial: int) -> _Pending:
-        with self._lock:
-            if self.closed:
-                raise VmGoneError(self._cause)
-            return self._pending.setdefault(serial, _Pending())
-
     def _send_call(self, data: bytes, fds: tuple[int, ...]) -> None:
-        if self._outbox.accept(data, REPLY_LIMIT, fds):
+        if self._outbox.accept(data, MAX_UNREAD_CALLS, fds):
             return
-        if self._outbox.size >= REPLY_LIMIT:
-            raise CallError(_LIMITS_EXCEEDED, "the other end does not read what we send")
+        if self._outbox.size >= MAX_UNREAD_CALLS:
+            raise CallError(LIMITS_EXCEEDED, "the other end does not read what we send")
         raise VmGoneError(self._cause)
 
     def _result(self, reply: Message | None) -> tuple[Any, ...]:
@@ -215,28 +205,40 @@ class PeerConnection(Transport):
         """
         self._exports.add(path, interface, Interface(properties, methods))
 
+    def _judge(self, header: FixedHeader, fields: Fields) -> Limit:
+        return self._pending.judge(header, fields, is_bus=self.is_bus)
+
+    def _refuse(self, refused: Refused) -> None:
+        """Go on without a message that was too large; who waits for it is told why."""
+        header, sender = refused.header, refused.fields.sender
+        text = f"a message from {sender or 'the other end'} was refused: {refused.reason}"
+        if not self._said_refused:
+            self._said_refused = True
+            log.warning("%s", text)
+        if header.type in (RETURN, ERROR):
+            self._pending.resolve(_limits_exceeded(refused.fields.reply_serial, text, sender))
+        elif header.type == CALL and not header.flags & NO_REPLY_EXPECTED:
+            answer = _limits_exceeded(header.serial, text)
+            answer.serial, answer.destination = self.next_serial(), sender
+            self._reply(answer)
+
     def _dispatch(self, message: Message) -> None:
         if message.type in (RETURN, ERROR):
-            self._resolve(message)
+            self._pending.resolve(message)
         elif message.type == SIGNAL:
             for handler in self._signal_handlers:
                 handler(message)
         elif message.type == CALL:
             self._answer(message)
 
-    def _resolve(self, reply: Message) -> None:
-        with self._lock:
-            pending = self._pending.pop(reply.reply_serial, None)
-        if pending:
-            pending.reply = reply
-            pending.done.set()
-
     def _answer(self, call: Message) -> None:
         answer = self._exports.answer(call, self.next_serial())
-        if call.flags & NO_REPLY_EXPECTED:
-            return
-        taken = self._outbox.accept(encode(answer), REPLY_LIMIT)
-        if not taken and self._outbox.size >= REPLY_LIMIT:
+        if not call.flags & NO_REPLY_EXPECTED:
+            self._reply(answer)
+
+    def _reply(self, answer: Message) -> None:
+        taken = self._outbox.accept(encode(answer), MAX_UNREAD_CALLS)
+        if not taken and self._outbox.size >= MAX_UNREAD_CALLS:
             raise ProtocolError("the other end asks and never reads the answers")
 
     # -- writing -------------------------------------------------------------------------
@@ -249,10 +251,10 @@ class PeerConnection(Transport):
         """Send one whole message, later if the socket is full. Never waits.
 
         `data` may be changed afterwards. False where the message was dropped: the connection
-        has ended, or `OUTBOX_LIMIT` is reached. Who can hold back (pointer motion) does so
+        has ended, or `MAX_UNREAD_POSTS` is reached. Who can hold back (pointer motion) does so
         while `wants_write`.
         """
-        return self._outbox.accept(data, OUTBOX_LIMIT)
+        return self._outbox.accept(data, MAX_UNREAD_POSTS)
 
     @property
     def wants_write(self) -> bool:
@@ -296,14 +298,21 @@ class PeerConnection(Transport):
             self.flush()
         if events == select.EPOLLOUT:
             return True
-        message = read_message(self._sock)
-        if message is None:
-            return False
+        try:
+            message = self._stream.next()
+        except BlockingIOError:  # the rest of the message has not come yet
+            return True
+        if isinstance(message, Refused):
+            self._refuse(message)
+        elif message is not None:
+            self._take(message)
+        return message is not None
+
+    def _take(self, message: Message) -> None:
         try:
             self._dispatch(message)
         finally:
             message.close_fds()
-        return True
 
     def on_closed(self, handler: Callable[[], None]) -> None:
         """See `Transport.on_closed`."""
@@ -327,16 +336,22 @@ class PeerConnection(Transport):
 
     def _finish(self) -> None:
         self._outbox.close()
+        self._stream.close()
         with self._lock:
             self.closed = self._finished = True
             self._epoll.close()
             self._sock.close()
-            pending, self._pending = self._pending, {}
             handlers, self._closed_handlers = self._closed_handlers, []
-        for waiting in pending.values():
-            waiting.done.set()
+        self._pending.give_up()
         for handler in handlers:
             try:
                 handler()
             except Exception as error:  # the others are to hear of the end all the same
                 log.warning("%s", describe("a handler of a connection's end", error))
+
+
+def _limits_exceeded(reply_serial: int, text: str, sender: str = "") -> Message:
+    return Message(
+        ERROR, error_name=LIMITS_EXCEEDED, reply_serial=reply_serial, sender=sender,
+        signature="s", body=(text,),
+    )  # fmt: skip

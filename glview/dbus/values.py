@@ -21,16 +21,12 @@ from struct import Struct
 from struct import error as StructError
 from typing import Any, NamedTuple
 
+from glview.dbus.limits import MAX_ARRAY, MAX_DEPTH, MAX_MESSAGE, WHOLE, Limit, TooLargeError
 from glview.dbus.signature import Type, parse, parse_single
 from glview.errors import ProtocolError
 
 Buffer = bytes | bytearray | memoryview
 Value = Any  # a Python value out of the table above
-
-MAX_MESSAGE = 256 << 20  # QEMU sends Scanouts of 132 MB, above the specification's 128 MiB
-MAX_ARRAY = 64 << 20  # of anything but bytes
-MAX_DEPTH = 64  # of containers, variants included
-MAX_ELEMENTS = 1 << 20  # decoded from one message: 64 MiB of empty strings must not fill memory
 
 _FORMATS = {
     "y": "B", "b": "I", "n": "h", "q": "H", "i": "i", "u": "I", "x": "q", "t": "Q", "d": "d",
@@ -81,14 +77,19 @@ def marshal(
 
 
 def unmarshal(
-    signature: str, data: Buffer, offset: int = 0, big_endian: bool = False
+    signature: str,
+    data: Buffer,
+    offset: int = 0,
+    big_endian: bool = False,
+    limit: Limit = WHOLE,
 ) -> tuple[tuple[Any, ...], int]:
-    """The values that stand at `offset` in `data`, and the offset after them.
+    """Return the values that stand at `offset` in `data`, and the offset after them.
 
     `data` starts on an 8-byte boundary of its message. Raises ProtocolError, and nothing
-    else, for whatever is wrong with the bytes or the signature.
+    else, for whatever is wrong with the bytes or the signature: TooLargeError for more
+    values, or deeper ones, than `limit` allows.
     """
-    reader = Reader(data, offset, big_endian)
+    reader = Reader(data, offset, big_endian, limit)
     values = tuple(reader.read(kind, 0) for kind in parse(signature))
     return values, reader.offset
 
@@ -176,18 +177,29 @@ _WRITERS: dict[str, Callable[[_Writer, Type, Value, int], None]] = {
 
 
 class Reader:
-    """Reads values one after the other; every fault of the bytes is a ProtocolError."""
+    """Reads values one after the other; every fault of the bytes is a ProtocolError.
 
-    def __init__(self, data: Buffer, offset: int, big_endian: bool) -> None:
+    All values together, those in containers included, are no more than `limit.values`:
+    64 MiB of empty strings or nested structs must fill neither memory nor time.
+    """
+
+    def __init__(self, data: Buffer, offset: int, big_endian: bool, limit: Limit = WHOLE) -> None:
         self.offset = offset
         self._data = memoryview(data)
         self._fixed = _FIXED[big_endian]
-        self._elements_left = MAX_ELEMENTS
+        self._limit = limit
+        self._values_left = limit.values
+
+    def _count(self, values: int) -> None:
+        self._values_left -= values
+        if self._values_left < 0:
+            raise TooLargeError(f"a message of more than {self._limit.values} values")
 
     def read(self, kind: Type, depth: int) -> Value:
         """The value of type `kind` at `offset`, which moves behind it."""
         if depth > MAX_DEPTH:
-            raise ProtocolError(f"values nest more than {MAX_DEPTH} deep")
+            raise TooLargeError(f"values nest more than {MAX_DEPTH} deep")
+        self._count(1)
         self._align(kind.alignment)
         fixed = self._fixed.get(kind.code)
         if fixed is None:
@@ -203,9 +215,6 @@ class Reader:
         """The values from `offset` up to exactly `end`."""
         values = []
         while self.offset < end:
-            if not self._elements_left:
-                raise ProtocolError(f"a message of more than {MAX_ELEMENTS} elements")
-            self._elements_left -= 1
             values.append(self.read(kind, depth))
         if self.offset != end:
             raise ProtocolError("the last element of an array reaches over its end")
@@ -237,13 +246,23 @@ class Reader:
         return text
 
     def _string(self, kind: Type, depth: int) -> str:
-        text = self._text(self._uint32())
+        length = self._uint32()
+        if kind.code == "s" and length > self._limit.text:
+            return self._cut(length)
+        text = self._text(length)
         if kind.code == "o" and not _PATH.fullmatch(text):
             raise ProtocolError("an object path that is none")
         return text
 
+    def _cut(self, length: int) -> str:
+        """The beginning of a text that is longer than anybody reads."""
+        start = self._take(length + 1)[: self._limit.text]
+        return str(start, "utf-8", "ignore").partition("\0")[0]
+
     def _signature(self, kind: Type, depth: int) -> str:
-        text = self._text(self._take(1)[0])
+        length = self._take(1)[0]
+        self._count(length)  # to parse a character takes about as long as to read a value
+        text = self._text(length)
         parse(text)
         return text
 

@@ -8,13 +8,22 @@ reads the header fields alone and gives them to `parse_fields`.
 from __future__ import annotations
 
 import os
+import re
 from struct import Struct
 from typing import Any, NamedTuple
 
+from glview.dbus.limits import (
+    MAX_ARRAY,
+    MAX_FIELD_VALUES,
+    MAX_FIELDS,
+    MAX_MESSAGE,
+    MAX_NAME,
+    WHOLE,
+    Limit,
+    TooLargeError,
+)
 from glview.dbus.signature import parse_single
 from glview.dbus.values import (
-    MAX_ARRAY,
-    MAX_MESSAGE,
     Buffer,
     Reader,
     Variant,
@@ -56,6 +65,18 @@ _BIG_ENDIAN = {ord("l"): False, ord("B"): True}
 
 _FIELD_TYPES = {1: "o", 2: "s", 3: "s", 4: "s", 5: "u", 6: "s", 7: "s", 8: "g", 9: "u"}
 _FIELD = parse_single("(yv)")
+_FIELDS = Limit(MAX_FIELDS, MAX_FIELD_VALUES, MAX_FIELDS)
+_DOTTED = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+"
+_BUS_NAME = (
+    r":[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+|[A-Za-z_-][A-Za-z0-9_-]*(\.[A-Za-z_-][A-Za-z0-9_-]*)+"
+)
+_NAMES = {  # the header fields that are names, and what they are made of
+    2: re.compile(_DOTTED),
+    3: re.compile("[A-Za-z_][A-Za-z0-9_]*"),
+    4: re.compile(_DOTTED),
+    6: re.compile(_BUS_NAME),
+    7: re.compile(_BUS_NAME),
+}
 
 
 class Message:
@@ -177,20 +198,28 @@ def parse_fixed(first16: Buffer) -> FixedHeader:
 
 
 def parse_fields(raw: Buffer, big_endian: bool) -> Fields:
-    """The header fields in `raw`: `fields_length` bytes, without the padding after them.
+    """Return the header fields in `raw`: `fields_length` bytes, without the padding after them.
 
     Fields this protocol version does not know are ignored, as the specification asks.
-    Raises ProtocolError.
+    Raises ProtocolError: TooLargeError for more than `MAX_FIELDS` bytes.
     """
+    if len(raw) > MAX_FIELDS:
+        raise TooLargeError(f"{len(raw)} bytes of header fields")
     found: list[Any] = list(Fields())
-    for code, value in Reader(raw, 0, big_endian).read_until(len(raw), _FIELD, 0):
+    for code, value in Reader(raw, 0, big_endian, _FIELDS).read_until(len(raw), _FIELD, 0):
         expected = _FIELD_TYPES.get(code)
         if expected is None:
             continue
         if value.signature != expected:
             raise ProtocolError(f"header field {code} has the type {value.signature!r}")
+        if code in _NAMES and not _is_name(code, value.value):
+            raise ProtocolError(f"header field {code} is no name that D-Bus allows")
         found[code - 1] = value.value
     return Fields(*found)
+
+
+def _is_name(code: int, text: str) -> bool:
+    return len(text) <= MAX_NAME and _NAMES[code].fullmatch(text) is not None
 
 
 def check_fields(kind: int, fields: Fields) -> None:
@@ -201,7 +230,7 @@ def check_fields(kind: int, fields: Fields) -> None:
 
 
 def decode(data: Buffer, fds: tuple[int, ...] = ()) -> Message:
-    """The message that `data` holds, no more and no less; `fds` came with it.
+    """Return the message that `data` holds, no more and no less; `fds` came with it.
 
     Raises ProtocolError; `fds` remain the caller's then.
     """
@@ -214,10 +243,24 @@ def decode(data: Buffer, fds: tuple[int, ...] = ()) -> Message:
     fields_end = FIXED_HEADER + header.fields_length
     fields = parse_fields(view[FIXED_HEADER:fields_end], header.big_endian)
     check_fields(header.type, fields)
+    return decode_body(header, fields, view[FIXED_HEADER + header.fields_padded :], fds)
+
+
+def decode_body(
+    header: FixedHeader,
+    fields: Fields,
+    raw: Buffer,
+    fds: tuple[int, ...],
+    limit: Limit = WHOLE,
+) -> Message:
+    """Return the message whose header is known and whose body is `raw`.
+
+    Raises ProtocolError, TooLargeError where the body has more than `limit` allows; `fds`
+    remain the caller's then.
+    """
     if fields.unix_fds != len(fds):
         raise ProtocolError(f"{len(fds)} file descriptors came for {fields.unix_fds}")
-    start = FIXED_HEADER + header.fields_padded
-    body, end = unmarshal(fields.signature, view[start:], 0, header.big_endian)
+    body, end = unmarshal(fields.signature, raw, 0, header.big_endian, limit)
     if end != header.body_length:
         raise ProtocolError(f"a body of {header.body_length} bytes for {fields.signature!r}")
     return Message(header.type, header.serial, header.flags, *fields[:-1], body, fds)

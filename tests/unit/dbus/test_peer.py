@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from glview.dbus import peer as peer_module
+from glview.dbus import limits
 from glview.dbus.exports import Answer
 from glview.dbus.peer import PeerConnection
 from glview.dbus.stream import read_message
@@ -451,7 +451,7 @@ def test_a_peer_that_asks_and_never_reads_is_cut_off(raw: Raw) -> None:
             other.sendall(ask)
             most = max(most, connection._outbox.size)
     wait_closed(connection)
-    assert peer_module.OUTBOX_LIMIT < most < peer_module.REPLY_LIMIT + 200_000
+    assert limits.MAX_UNREAD_POSTS < most < limits.MAX_UNREAD_CALLS + 200_000
     with pytest.raises(VmGoneError, match="never reads"):
         call(connection, "Any")
 
@@ -479,7 +479,7 @@ def test_post_to_a_stopped_peer_never_waits_and_keeps_order(raw: Raw) -> None:
     assert longest < 0.5
     assert connection.wants_write
     assert 1000 < len(taken) < 20_000
-    assert connection._outbox.size < peer_module.OUTBOX_LIMIT + len(POST)
+    assert connection._outbox.size < limits.MAX_UNREAD_POSTS + len(POST)
     arrived = [read(other).body[0] for _ in taken]
     assert arrived == taken
     until(lambda: not connection.wants_write, "nothing left to send")  # its thread may be behind
@@ -562,7 +562,7 @@ def test_what_waits_is_closed_with_the_connection(raw: Raw) -> None:
 
 def test_calls_are_refused_when_too_much_waits(raw: Raw) -> None:
     connection, _ = raw
-    size = peer_module.REPLY_LIMIT
+    size = limits.MAX_UNREAD_CALLS
     with ThreadPoolExecutor() as pool:
         first = pool.submit(connection.call, "", PATH, IFACE, "Big", "ay", (bytes(2 * size),))
         until(lambda: connection._outbox.size > size, "the outbox to fill")
