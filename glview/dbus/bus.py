@@ -23,6 +23,8 @@ from dbus_next.constants import MessageFlag, MessageType
 from dbus_next.message import Message as NextMessage
 
 from glview.dbus import address, sasl
+from glview.dbus.exports import LIMITS_EXCEEDED
+from glview.dbus.limits import MAX_UNSENT_MESSAGES
 from glview.dbus.nextbus import NextBus, close_all, from_next, to_next
 from glview.dbus.transport import TIMEOUT, SignalHandler, Transport
 from glview.dbus.wire import SIGNAL, Message, unwrap
@@ -121,6 +123,8 @@ class BusConnection(Transport):
             reply = waiting.result(timeout)
         except TimeoutError as error:
             waiting.cancel()
+            with contextlib.suppress(RuntimeError):  # the loop has ended, with all it knew
+                self._loop.call_soon_threadsafe(self._forget, waiting)
             raise CallError(TIMEOUT, f"no answer to {member} in {timeout:g} s") from error
         received = from_next(reply.signature, reply.body)
         if reply.message_type is MessageType.ERROR:
@@ -243,9 +247,21 @@ class BusConnection(Transport):
 
     def _enqueue(self, message: NextMessage, fds: list[int], waiting: Future[NextMessage]) -> None:
         message.unix_fds = fds
-        message.serial = self._bus.next_serial()
-        self._replies[message.serial] = waiting
+        if self._outbox.qsize() >= MAX_UNSENT_MESSAGES:
+            close_all(fds)
+            if waiting.set_running_or_notify_cancel():
+                waiting.set_exception(CallError(LIMITS_EXCEEDED, "the bus does not read"))
+            return
+        serial = message.serial = self._bus.next_serial()
+        self._replies[serial] = waiting
+        self._bus.awaited.add(serial, message.destination or "", message.interface or "")
         self._outbox.put_nowait(message)
+
+    def _forget(self, waiting: Future[NextMessage]) -> None:
+        """Keep nothing of a call that nobody waits for any more."""
+        for serial in [serial for serial, future in self._replies.items() if future is waiting]:
+            del self._replies[serial]
+            self._bus.awaited.forget(serial)
 
     async def _write(self) -> None:
         while True:
@@ -289,7 +305,8 @@ class BusConnection(Transport):
 
     def _refuse(self, call: NextMessage) -> None:
         """Answer a call that somebody on the bus made to us: we offer nothing there."""
-        if not call.flags & MessageFlag.NO_REPLY_EXPECTED:
+        full = self._outbox.qsize() >= MAX_UNSENT_MESSAGES
+        if not (full or call.flags & MessageFlag.NO_REPLY_EXPECTED):
             text = f"glview has no {call.interface}.{call.member}"
             self._outbox.put_nowait(NextMessage.new_error(call, _UNKNOWN_METHOD, text))
 

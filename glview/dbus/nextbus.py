@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import contextlib
 import logging
 import os
@@ -10,21 +9,22 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from dbus_next._private.unmarshaller import MarshallerStreamEndError
 from dbus_next.aio.message_bus import MessageBus
+from dbus_next.constants import MessageFlag, MessageType
+from dbus_next.message import Message as NextMessage
 from dbus_next.signature import Variant as NextVariant
 
+from glview.dbus.exports import LIMITS_EXCEEDED
+from glview.dbus.limits import Limit
+from glview.dbus.pending import PendingCalls
 from glview.dbus.signature import Type, parse, parse_single
-from glview.dbus.limits import MAX_FDS
-from glview.dbus.wire import FIXED_HEADER, Variant, parse_fixed
+from glview.dbus.stream import Refused, Stream
+from glview.dbus.wire import CALL, ERROR, RETURN, Fields, FixedHeader, Message, Variant
 
 log = logging.getLogger(__name__)
 
-LARGEST = 1 << 18
-"""Bytes of a message; lists of names and descriptions of VMs have a few thousand."""
-
 _AT_ONCE = 32  # messages
-_PART = 1 << 16  # bytes
+_KNOWN_FLAGS = sum(MessageFlag)
 
 Value = Any  # of a D-Bus type; see the table in `values`
 
@@ -34,7 +34,8 @@ class NextBus(MessageBus):
 
     def __init__(self, sock: socket.socket) -> None:
         self._ready = sock
-        self._left_out = 0  # bytes of a message that is too large
+        self._messages = Stream(sock, self._judge)
+        self.awaited = PendingCalls()  # for the limits of their replies
         super().__init__("unix:path=/unused", negotiate_unix_fd=True)
 
     def _setup_socket(self) -> None:
@@ -49,73 +50,86 @@ class NextBus(MessageBus):
     def _message_reader(self) -> None:
         """Take some messages, so that what is to be sent has its turn in a flood of them.
 
-        What the protocol does not allow, and what is too large for a signal or an answer
-        of a bus, is left out: any client of the bus may have sent it.
+        dbus-next's own reader knows no limits; ours leaves out what is too large: any client
+        of the bus may have sent it.
         """
         try:
             for _ in range(_AT_ONCE):
-                if not (self._skips() and self._take_one()):
-                    return
+                message = self._messages.next()
+                if message is None:
+                    raise EOFError
+                self._take(message)
+        except BlockingIOError:
+            return
         except Exception as error:
             self._finalize(error)  # type: ignore[no-untyped-call]
 
-    def _skips(self) -> bool:
-        """Throw away the rest of a message that is too large. False if that is to come yet."""
-        while self._left_out:
-            try:
-                part, ancillary, *_ = self._sock.recvmsg(
-                    min(self._left_out, _PART), socket.CMSG_SPACE(MAX_FDS * 4)
-                )
-            except BlockingIOError:
-                return False
-            if not part:
-                raise EOFError
-            self._left_out -= len(part)
-            for level, kind, data in ancillary:
-                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                    fds = array.array("i")
-                    fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-                    close_all(fds)
-        return True
+    def _judge(self, header: FixedHeader, fields: Fields) -> Limit:
+        return self.awaited.judge(header, fields, is_bus=True)
 
-    def _take_one(self) -> bool:
-        """Take the next message. False if it is not whole yet."""
-        unmarshaller, message = self._unmarshaller, None
+    def _take(self, message: Message | Refused) -> None:
+        if isinstance(message, Refused):
+            log.debug("a message from %s was refused: %s", message.fields.sender, message.reason)
+            substitute = _substitute(message)
+            if substitute is None:
+                return
+            message = substitute
+        if message.type in (RETURN, ERROR):
+            self.awaited.forget(message.reply_serial)
         try:
-            if len(unmarshaller.buf) < FIXED_HEADER:
-                unmarshaller.read(FIXED_HEADER, prefetch=True)
-                self._left_out = self._excess(unmarshaller.buf)
-            if not self._left_out:
-                if not unmarshaller.unmarshall():
-                    return False
-                message = unmarshaller.message
-        except MarshallerStreamEndError:
-            return False
-        except (OSError, EOFError):
-            raise
-        except Exception as error:
+            ready = _received(message)
+        except Exception as error:  # whatever dbus-next finds wrong with it
+            message.close_fds()
             log.debug("a message that dbus-next does not take: %s", error)
-        self._unmarshaller = self._create_unmarshaller()  # type: ignore[no-untyped-call]
-        if message is None:
-            close_all(unmarshaller.unix_fds)
-        else:
-            self._on_message(message)  # type: ignore[no-untyped-call]
-        return True
-
-    @staticmethod
-    def _excess(head: bytearray) -> int:
-        """Return how many bytes of a message are to be left out after its head. Mostly 0."""
-        remainder = parse_fixed(bytes(head)).remainder
-        if remainder <= LARGEST:
-            return 0
-        log.debug("a message of %d bytes was left out", remainder)
-        return remainder
+            return
+        self._on_message(ready)  # type: ignore[no-untyped-call]
 
     def release(self) -> None:
         """Close the socket."""
+        self._messages.close()
         with contextlib.suppress(OSError):  # what it could not send any more
             self._stream.close()
         self._sock.close()
+
+
+def _substitute(refused: Refused) -> Message | None:
+    """Return what stands for a message that was too large: an error, or a call of nothing."""
+    header, fields, reason = refused
+    if header.type == CALL:
+        return Message(CALL, header.serial, header.flags, *fields[:-2])
+    if header.type not in (RETURN, ERROR):
+        return None
+    return Message(
+        *(ERROR, header.serial, header.flags),
+        error_name=LIMITS_EXCEEDED,
+        reply_serial=fields.reply_serial,
+        sender=fields.sender,
+        signature="s",
+        body=(f"the reply was refused: {reason}",),
+    )
+
+
+def _received(message: Message) -> NextMessage:
+    """Return a message of ours as dbus-next has it, with its descriptors."""
+    return NextMessage(
+        destination=_or_none(message.destination),
+        path=_or_none(message.path),
+        interface=_or_none(message.interface),
+        member=_or_none(message.member),
+        message_type=MessageType(message.type),
+        flags=MessageFlag(message.flags & _KNOWN_FLAGS),
+        error_name=_or_none(message.error_name),
+        reply_serial=message.reply_serial,
+        sender=_or_none(message.sender),
+        unix_fds=list(message.fds),
+        signature=message.signature,
+        body=to_next(message.signature, message.body),
+        serial=message.serial,
+    )
+
+
+def _or_none(text: str) -> Value:
+    return text or None
 
 
 def close_all(fds: Iterable[int]) -> None:

@@ -21,7 +21,15 @@ from struct import Struct
 from struct import error as StructError
 from typing import Any, NamedTuple
 
-from glview.dbus.limits import MAX_ARRAY, MAX_DEPTH, MAX_MESSAGE, WHOLE, Limit, TooLargeError
+from glview.dbus.limits import (
+    MAX_ARRAY,
+    MAX_DEPTH,
+    MAX_FIELDS,
+    MAX_MESSAGE,
+    WHOLE,
+    Limit,
+    TooLargeError,
+)
 from glview.dbus.signature import Type, parse, parse_single
 from glview.errors import ProtocolError
 
@@ -247,8 +255,10 @@ class Reader:
 
     def _string(self, kind: Type, depth: int) -> str:
         length = self._uint32()
-        if kind.code == "s" and length > self._limit.text:
+        if length > self._limit.text and kind.code == "s":
             return self._cut(length)
+        if length > MAX_FIELDS and kind.code == "o":
+            raise TooLargeError(f"an object path of {length} bytes")
         text = self._text(length)
         if kind.code == "o" and not _PATH.fullmatch(text):
             raise ProtocolError("an object path that is none")
