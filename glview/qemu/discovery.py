@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -17,8 +18,11 @@ from glview.errors import (
     NoVmError,
     ProtocolError,
 )
-from glview.qemu.display import CONSOLE, VM, VM_PATH, console_path, get_all
+from glview.qemu.display import VM_PATH, console_path, get_all
+from glview.qemu.properties import CONSOLE, VM
 from glview.text import columns, padded, printable
+
+log = logging.getLogger(__name__)
 
 QEMU_NAME = "org.qemu"
 BUS_NAME = "org.freedesktop.DBus"
@@ -26,6 +30,9 @@ BUS_PATH = "/org/freedesktop/DBus"
 
 VM_TIMEOUT = 1.0
 """Seconds that one VM has for describing itself, all its consoles included."""
+
+MOST_VMS = 256
+"""VMs of a bus that are asked; anybody may stand in that queue."""
 
 _RESCAN = 5.0  # seconds between two looks when nothing happens
 _SOON = 0.2  # and while a program that has just come may still become a VM ...
@@ -74,12 +81,16 @@ def list_vms(transport: Transport, timeout: float = VM_TIMEOUT) -> list[Vm]:
     meanwhile is left out. Raises as `Transport.call` does when the bus itself fails.
     """
     owners = _queued_owners(transport) if transport.is_bus else [""]
-    if len(owners) <= 1:
-        return _known(_describe(transport, timeout, owner) for owner in owners)
-    from concurrent.futures import ThreadPoolExecutor  # slow to load
+    describe = partial(_describe, transport, timeout)
+    if len(owners) > 1:
+        from concurrent.futures import ThreadPoolExecutor  # slow to load
 
-    with ThreadPoolExecutor(min(len(owners), _AT_ONCE)) as pool:
-        return _known(pool.map(partial(_describe, transport, timeout), owners))
+        with ThreadPoolExecutor(min(len(owners), _AT_ONCE)) as pool:
+            try:
+                return _known(pool.map(describe, owners))
+            except RuntimeError:  # no new thread: one after the other, then
+                log.debug("the VMs are asked one after the other", exc_info=True)
+    return _known(map(describe, owners))
 
 
 def known_uuid(uuid: str) -> str:
@@ -94,12 +105,15 @@ def _known(vms: Iterable[Vm | None]) -> list[Vm]:
 def _queued_owners(transport: Transport) -> list[str]:
     """Unique names of all VMs: each asks for the same well-known name and waits in its queue."""
     try:
-        (owners,) = _ask_bus(transport, "ListQueuedOwners", QEMU_NAME)
+        answer = _ask_bus(transport, "ListQueuedOwners", QEMU_NAME)
     except CallError as error:
         if error.name == _NO_OWNER:
             return []
         raise
-    return list(owners)
+    match answer:
+        case ([*owners],) if all(isinstance(owner, str) and owner for owner in owners):
+            return owners[:MOST_VMS]
+    raise ProtocolError("the bus answered ListQueuedOwners with something else")
 
 
 def _describe(transport: Transport, timeout: float, owner: str) -> Vm | None:
@@ -113,14 +127,23 @@ def _describe(transport: Transport, timeout: float, owner: str) -> Vm | None:
     pid = 0
     try:
         if owner:
-            (pid,) = _ask_bus(transport, "GetConnectionUnixProcessID", owner)
+            pid = _process(transport, owner)
         vm = ask(VM_PATH, VM)
         consoles = tuple(_console(id, ask(console_path(id), CONSOLE)) for id in vm["ConsoleIDs"])
         return Vm(owner, pid, vm["Name"], known_uuid(vm["UUID"]), consoles)
     except CallError as error:
         return Vm(owner, pid, answering=False) if error.name == TIMEOUT else None
-    except (ProtocolError, KeyError, TypeError):
+    except ProtocolError as error:
+        log.info("%s is left out: %s", owner or "the other end", error)
         return None
+
+
+def _process(transport: Transport, owner: str) -> int:
+    """Return the process id of a client of the bus."""
+    match _ask_bus(transport, "GetConnectionUnixProcessID", owner):
+        case (int(pid),):
+            return pid
+    raise ProtocolError("the bus answered GetConnectionUnixProcessID with something else")
 
 
 def _console(id: int, found: dict[str, Any]) -> ConsoleInfo:

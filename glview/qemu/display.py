@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from glview.dbus.transport import PROPERTIES, Transport
 from glview.dbus.wire import Message, unwrap
 from glview.errors import CallError, ProtocolError
+from glview.qemu.properties import CONSOLE, checked, checked_changes
 
 ROOT = "/org/qemu/Display1"
 VM_PATH = f"{ROOT}/VM"
-VM = "org.qemu.Display1.VM"
-CONSOLE = "org.qemu.Display1.Console"
-KEYBOARD = "org.qemu.Display1.Keyboard"
-MOUSE = "org.qemu.Display1.Mouse"
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS = 10.0
+MOST_COMPLAINTS = 16
 
 UNSUPPORTED = "org.qemu.Display1.Error.Unsupported"
 
@@ -29,13 +32,17 @@ def console_path(number: int) -> str:
 def get_all(
     transport: Transport, destination: str, path: str, interface: str, timeout: float
 ) -> dict[str, Any]:
-    """`Transport.get_all` with a time limit in seconds, for a QEMU that may be stopped."""
+    """Read the properties of an interface of QEMU's, checked by `properties.checked`.
+
+    `timeout` is in seconds, for a QEMU that may be stopped. Raises as `Transport.call`
+    does, and ProtocolError.
+    """
     reply = transport.call(
         destination, path, PROPERTIES, "GetAll", "s", (interface,), timeout=timeout
     )
     if len(reply) != 1 or not isinstance(reply[0], dict):
         raise ProtocolError(f"GetAll({interface}) was answered without properties")
-    return reply[0]
+    return checked(interface, reply[0])
 
 
 class Console:
@@ -69,8 +76,8 @@ class Console:
         )
 
     def properties(self, interface: str = CONSOLE) -> dict[str, Any]:
-        """Read all properties of one of the console's interfaces."""
-        return self._transport.get_all(self._destination, self.path, interface)
+        """Read the properties of one of the console's interfaces, checked. Raises ProtocolError."""
+        return get_all(self._transport, self._destination, self.path, interface, TIMEOUT_SECONDS)
 
     def set_ui_info(self, width: int, height: int, width_mm: int = 0, height_mm: int = 0) -> bool:
         """Ask the guest for a size in pixels; mm are the monitor's, 0 if unknown.
@@ -94,12 +101,21 @@ class Console:
 
         Names are Width, Height, IsAbsolute of the mouse, Modifiers of the
         keyboard. It runs on the connection's reader, so it must not wait. Changes
-        are not ordered against the calls on a listener socket.
+        are not ordered against the calls on a listener socket. A signal with values
+        that cannot be is left out, which is logged once.
         """
+        complaints: set[str] = set()
 
         def on_signal(message: Message) -> None:
-            if self._is_change(message):
-                handler(unwrap(message.body[1]))
+            if not self._is_change(message):
+                return
+            try:
+                changes = checked_changes(message.body[0], unwrap(message.body[1]))
+            except ProtocolError as error:
+                _complain(str(error), complaints)
+                return
+            if changes:
+                handler(changes)
 
         remove = self._transport.add_signal_handler(on_signal)
         sender = f"sender='{self._destination}'," if self._destination else ""
@@ -118,3 +134,10 @@ class Console:
             and message.member == "PropertiesChanged"
             and message.signature == "sa{sv}as"
         )
+
+
+def _complain(text: str, said: set[str]) -> None:
+    """Tell the user, once for each text and not without end."""
+    if text not in said and len(said) < MOST_COMPLAINTS:
+        said.add(text)
+        log.warning("the VM sent a property that cannot be: %s", text)

@@ -18,9 +18,10 @@ from glview.dbus.peer import PeerConnection
 from glview.errors import CallError, GlviewError, InternalError, VmGoneError
 from glview.qemu import discovery
 from glview.qemu.discovery import ConsoleInfo, Vm
-from glview.qemu.display import MOUSE, Console
+from glview.qemu.display import Console
 from glview.qemu.input import InputCalls
 from glview.qemu.listener import Listener
+from glview.qemu.properties import MOUSE
 from glview.qemu.ways import Link, Way
 from glview.scanout.mailbox import Mailbox
 from glview.stats.recorder import OFF, Recorder
@@ -212,24 +213,24 @@ class Session:
         size: dict[str, int] = {}
 
         def resized() -> None:
-            if len(size) == 2:
+            if all(size.get(side) for side in ("Width", "Height")):
                 listener.console_resized(size["Width"], size["Height"])
 
         def changed(changes: dict[str, Any]) -> None:
             if "IsAbsolute" in changes:
-                self._post(PointerKind(bool(changes["IsAbsolute"])))
+                self._post(PointerKind(changes["IsAbsolute"]))
             sizes = (name for name in ("Width", "Height") if name in changes)
-            new: dict[str, int] = {name: int(changes[name]) for name in sizes}
+            new: dict[str, int] = {name: changes[name] for name in sizes}
             if new:
                 size.update(new)  # both at once: a mixture was never the console's size
                 resized()
 
         console.watch(changed)
         properties = console.properties()  # what changed before we watched
-        size.setdefault("Width", int(properties["Width"]))
-        size.setdefault("Height", int(properties["Height"]))
+        size.setdefault("Width", properties["Width"])
+        size.setdefault("Height", properties["Height"])
         resized()
-        absolute = bool(console.properties(MOUSE).get("IsAbsolute", False))
+        absolute: bool = console.properties(MOUSE)["IsAbsolute"]
         self._post(InputReady(InputCalls(outlet, console.path, owner), absolute))
 
     def _watch(
