@@ -137,8 +137,10 @@ def _found(options: argparse.Namespace) -> list[Vm]:
 
 
 def _run(options: argparse.Namespace, rest: list[str]) -> int:
-    from glview.qemu import launch
+    from glview.qemu import command, launch
 
+    if command.only_tells(rest):
+        launch.become(rest)
     return _show_own(launch.start(rest), options)
 
 
@@ -156,8 +158,9 @@ def _demo(options: argparse.Namespace, _: list[str]) -> int:
 
 
 def _show_own(process: QemuProcess, options: argparse.Namespace) -> int:
-    """Show a QEMU of our own until it ends or the window is closed; its exit code."""
+    """Show a QEMU of our own until it ends or the window is closed; return its exit code."""
     from glview import ending
+    from glview.qemu.launch import QemuEndedError
     from glview.qemu.ways import BySocket
 
     with process, ending.last(process.stop):
@@ -168,6 +171,8 @@ def _show_own(process: QemuProcess, options: argparse.Namespace) -> int:
             if code is None:
                 raise  # it lives, but does not talk to us any more
             return code
+        except QemuEndedError:
+            return 0  # it did what it was asked for
         return process.stop()
 
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from glview.errors import LaunchError
+from glview.qemu.supervisor import MONITOR_ID
 
 DRI = Path("/dev/dri")
 
-_MONITOR_ID = "glview-qmp"
 _OWN_DISPLAY = "glview run gives QEMU a display of its own"
 _CONFLICTS = {
     "-nographic": "leave -nographic out; for the serial console here add -serial mon:stdio",
@@ -21,6 +21,27 @@ _CONFLICTS = {
     "-sdl": "leave -sdl out",
     "-daemonize": "leave -daemonize out: QEMU ends with its window",
 }
+_VERSION_OR_HELP = ("-h", "-help", "-version")
+_LISTS = frozenset(  # options whose value may be help: QEMU lists what there is, and ends
+    "-" + name
+    for name in (
+        *("machine", "M", "cpu", "accel", "device", "netdev", "net", "nic", "object", "chardev"),
+        *("audiodev", "audio", "soundhw", "display", "vga", "trace", "d", "drive", "global"),
+        *("tpmdev", "smp", "boot", "rtc", "L", "watchdog"),
+    )
+)
+_HELP = re.compile(r"(^|,)((format|model|driver|type)=)?(help|\?)(,|$)")
+_CLOSE_DESCRIPTORS = {
+    "sudo": "sudo -C {number} keeps it where sudoers has closefrom_override; else ",
+    "doas": "",
+    "pkexec": "",
+}
+APART = (
+    "start QEMU apart, with -display dbus,p2p=yes -qmp unix:PATH,server=on,wait=off, and use "
+    "glview --qmp PATH"
+)
+"""The way out where QEMU cannot inherit a descriptor."""
+
 _GL_DEVICE = re.compile(r"-gl(-|$)")
 
 
@@ -32,15 +53,42 @@ def with_display(argv: Sequence[str], monitor_fd: int, dri: Path = DRI) -> list[
     is a `LaunchError`. ``gl=on`` comes in by itself with a device that cannot
     do without it, such as virtio-vga-gl. The user's own monitors are left alone.
     """
+    _refuse_closing(argv, monitor_fd)
     words, settings = _take_displays(argv)
     if "gl" not in {setting.partition("=")[0] for setting in settings}:
         settings += _gl_settings(_gl_devices(words), dri)
     return [
         *words,
         *("-display", ",".join(["dbus", "p2p=yes", *settings])),
-        *("-chardev", f"socket,id={_MONITOR_ID},fd={monitor_fd}"),
-        *("-qmp", f"chardev:{_MONITOR_ID}"),  # -mon is deprecated in QEMU 11
+        *("-chardev", f"socket,id={MONITOR_ID},fd={monitor_fd}"),
+        *("-qmp", f"chardev:{MONITOR_ID}"),  # -mon is deprecated in QEMU 11
     ]
+
+
+def only_tells(argv: Sequence[str]) -> bool:
+    """Return whether QEMU would print its help, its version or a list, and end.
+
+    So for ``-h`` or ``-version``, and for ``help`` or ``?`` as the value of an option that
+    takes it, or as a part of that: ``-device VGA,help``, ``-nic model=help``.
+    """
+    words = [_option(word) for word in argv]
+    return any(word in _VERSION_OR_HELP for word in words[1:]) or any(
+        option in _LISTS and _HELP.search(value) for option, value in itertools.pairwise(words)
+    )
+
+
+def _refuse_closing(argv: Sequence[str], fd: int) -> None:
+    """Raise `LaunchError` for a program that runs QEMU, but closes descriptors before."""
+    name = os.path.basename(argv[0])
+    if name not in _CLOSE_DESCRIPTORS:
+        return
+    own = itertools.takewhile(lambda word: word.startswith("-"), argv[1:])
+    if name == "sudo" and any(word.startswith(("-C", "--close-from")) for word in own):
+        return
+    raise LaunchError(
+        f"{name} closes descriptor {fd}, by which glview reaches QEMU",
+        _CLOSE_DESCRIPTORS[name].format(number=fd + 1) + APART,
+    )
 
 
 def _take_displays(argv: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -17,6 +17,7 @@ from glview.errors import NoVmError, QmpError
 from glview.qemu.discovery import list_vms
 from glview.qemu.qmp import describe, hand_over
 from glview.qemu.splash import splash
+from glview.qemu.supervisor import command_line, descendants
 from tests.support import guests
 from tests.support.bus import Bus
 from tests.support.qemu import Qemu, on_bus
@@ -32,12 +33,10 @@ PICTURE = pattern(1024, 768)
 KILLED = 128 + signal.SIGKILL
 
 
-def children(process: int) -> list[int]:
-    """Process ids of the QEMUs that a process has started."""
-    listed = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    threads = Path(f"/proc/{process}/task").iterdir()
-    listed += [pid for t in threads for pid in (t / "children").read_text().split()]
-    return sorted({int(pid) for pid in listed})
+def running_qemu(process: int) -> int:
+    """Return the process id of the QEMU that a glview has started."""
+    (qemu,) = (p.pid for p in descendants(process) if command_line(p.pid)[0].endswith(QEMU))
+    return qemu
 
 
 def ended(process: int) -> bool:
@@ -51,7 +50,7 @@ def test_run_shows_qemu_and_passes_its_exit_code_on(
     options = guests.splash(tmp_path, PICTURE)
     viewer = start_viewer(xvfb, "run", "--", QEMU, "-accel", "tcg", "-vga", "std", *options)
     viewer.wait_shows(PICTURE, timeout=20.0)
-    (qemu,) = children(viewer.pid)
+    qemu = running_qemu(viewer.pid)
     os.kill(qemu, signal.SIGKILL)
     assert viewer.wait() == KILLED
 
@@ -62,7 +61,7 @@ def test_closing_the_window_ends_qemu(
     options = guests.splash(tmp_path, PICTURE)
     viewer = start_viewer(xvfb, "run", "--", QEMU, "-accel", "tcg", "-vga", "std", *options)
     viewer.wait_shows(PICTURE, timeout=20.0)
-    (qemu,) = children(viewer.pid)
+    qemu = running_qemu(viewer.pid)
     viewer.signal(signal.SIGTERM)
     assert viewer.wait() == 0
     until(lambda: ended(qemu), "QEMU to end")

@@ -8,7 +8,6 @@ replaced here; the other tests of the command line have real VMs.
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Callable
 
 import pytest
@@ -16,7 +15,7 @@ import pytest
 import glview.app
 import glview.qemu.demo
 import glview.stats.trace
-from glview import cli
+from glview import cli, log
 from glview.app import Settings
 from glview.dbus import address
 from glview.dbus.bus import BusConnection
@@ -86,13 +85,15 @@ class Double:
     """Stands for a program, a connection or a file: nothing happens, all is well."""
 
     exit_code = 0
+    failed = False
 
     def __enter__(self) -> Double:
         return self
 
     def __exit__(self, *_: object) -> None: ...
 
-    def run(self) -> None: ...
+    def run(self) -> int:
+        return 0
 
     def close(self) -> None: ...
 
@@ -139,7 +140,7 @@ class Commands:
             (advice, "advise", Double()),
             (report, "as_text", "text"),
             (report, "as_json", "json"),
-            (logging, "basicConfig", None),
+            (log, "set_up", None),
         ]
         for owner, name, result in results:
             patch.setattr(owner, name, self._noting(name, result))
