@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from glview import ending
 from glview.errors import GlviewError
 from glview.present.presenter import Wanted
-from glview.qemu import session as events
+from glview.qemu import events
 from glview.qemu.session import Session
+from glview.qemu.waiting import is_absence
 from glview.qemu.ways import Way
 from glview.scanout.busfault import Guard
 from glview.scanout.mailbox import WakeUp
@@ -301,8 +302,15 @@ class App:
             case events.Waiting():
                 log.info("waiting for the VM")
             case events.Gone():
-                log.warning("the VM has gone; waiting for it to come back %s", event.reason)
+                reason = f" ({event.reason})" if event.reason else ""
+                log.warning("the VM has gone; waiting for it to come back%s", reason)
                 self._disconnected("The VM has gone. Waiting for it to come back.")
+            case events.StillWaiting():
+                level = logging.INFO if is_absence(event.error) else logging.WARNING
+                log.log(level, "waiting: %s", event.error)
+            case events.Broken():
+                log.warning("the connection to the VM broke; connecting again: %s", event.reason)
+                self._disconnected("The connection to the VM broke. Connecting again.")
             case events.BusLost():
                 log.warning("the message bus has gone; the picture stays, input is lost")
                 self._view.tell("The message bus has gone: the VM gets no keys and no pointer.")

@@ -75,6 +75,10 @@ class NotDBusError(GlviewError):
     exit_code = 5
 
 
+class NoAnswerError(NotDBusError):
+    """The other end hung up or said nothing for too long during authentication."""
+
+
 class AuthError(GlviewError):
     """The other end refused our authentication."""
 

@@ -132,13 +132,15 @@ def connect(text: str) -> socket.socket:
     The socket is the caller's to close. Raises AddressError as `parse` does, and one
     ConnectError that names every address tried, with the reason.
     """
-    failures = []
+    failures: list[str] = []
+    last: OSError | AddressError | None = None
     for address in parse(text):
         try:
             return _connect_one(address.socket_name())
         except (OSError, AddressError) as error:
             failures.append(f"{address.text}: {_reason(error, address)}")
-    raise ConnectError("cannot connect to " + "; ".join(failures))
+            last = error
+    raise ConnectError("cannot connect to " + "; ".join(failures)) from last
 
 
 def _connect_one(name: bytes) -> socket.socket:

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from struct import unpack
 from time import monotonic
 
-from glview.errors import AuthError, NotDBusError
+from glview.errors import AuthError, NoAnswerError, NotDBusError
 
 MAX_LINE = 1024  # bytes; the longest real ones, OK and REJECTED, have about 60
 MAX_LINES = 32
@@ -38,7 +38,8 @@ def authenticate(sock: socket.socket, timeout: float | None = 10.0) -> None:
     """Authenticate as the client on a fresh, blocking socket, with descriptor passing.
 
     Raises AuthError when the server refuses us or cannot pass descriptors, NotDBusError when
-    it hangs up, says nothing for `timeout` seconds in all, or is no D-Bus server.
+    it is no D-Bus server, NoAnswerError when it hangs up or says nothing for `timeout` seconds
+    in all.
     """
     with _dialogue(sock, timeout) as dialogue:
         dialogue.send("\0AUTH EXTERNAL", "DATA")
@@ -95,12 +96,12 @@ def _dialogue(sock: socket.socket, timeout: float | None) -> Iterator[_Dialogue]
     try:
         yield _Dialogue(sock, timeout)
     except TimeoutError as error:
-        raise NotDBusError(
+        raise NoAnswerError(
             f"no answer to D-Bus authentication in {timeout:g} s",
             "is the other end stopped, or no D-Bus server?",
         ) from error
     except OSError as error:
-        raise NotDBusError(f"the connection broke during authentication: {error}") from error
+        raise NoAnswerError(f"the connection broke during authentication: {error}") from error
     finally:
         sock.setblocking(True)
 
@@ -143,7 +144,7 @@ class _Dialogue:
         self._arm()
         ahead = self._sock.recv(MAX_LINE, socket.MSG_PEEK)
         if not ahead:
-            raise NotDBusError("the other end hung up during authentication")
+            raise NoAnswerError("the other end hung up during authentication")
         return self._sock.recv(ahead.find(b"\n") + 1 or len(ahead))
 
     def _arm(self) -> None:

@@ -193,7 +193,7 @@ def parse_fixed(first16: Buffer) -> FixedHeader:
         raise ProtocolError("a message without type or serial number")
     header = FixedHeader(big_endian, kind, flags, body_length, serial, fields_length)
     if fields_length > MAX_ARRAY or FIXED_HEADER + header.remainder > MAX_MESSAGE:
-        raise ProtocolError(f"a message of {FIXED_HEADER + header.remainder} bytes")
+        raise TooLargeError(f"a message of {FIXED_HEADER + header.remainder} bytes")
     return header
 
 

@@ -20,6 +20,7 @@ from glview.errors import (
 )
 from glview.qemu.display import VM_PATH, console_path, get_all
 from glview.qemu.properties import CONSOLE, VM
+from glview.qemu.waiting import mends
 from glview.text import columns, padded, printable
 
 log = logging.getLogger(__name__)
@@ -279,9 +280,9 @@ def _watch(
             changed.clear()
         try:
             return choose_vm(list_vms(transport), wanted)
-        except NoVmError:
+        except (NoVmError, CallError) as error:  # CallError: a bus that stands still, say
             now = time.monotonic()
-            if deadline is not None and now >= deadline:
+            if not mends(error) or (deadline is not None and now >= deadline):
                 raise
         again = now + (_SOON if now < settled else _RESCAN)
         _sleep(again if deadline is None else min(again, deadline), stop, changed)

@@ -119,10 +119,14 @@ class Console:
 
         remove = self._transport.add_signal_handler(on_signal)
         sender = f"sender='{self._destination}'," if self._destination else ""
-        self._transport.add_match(
-            f"type='signal',{sender}path='{self.path}',"
-            f"interface='{PROPERTIES}',member='PropertiesChanged'"
-        )
+        try:
+            self._transport.add_match(
+                f"type='signal',{sender}path='{self.path}',"
+                f"interface='{PROPERTIES}',member='PropertiesChanged'"
+            )
+        except BaseException:
+            remove()
+            raise
         return remove
 
     def _is_change(self, message: Message) -> bool:

@@ -1,85 +1,55 @@
 """The life of a connection: find the VM, register, notice its end, and begin again.
 
 Plain sequential code on a thread of its own; it may wait for QEMU or the bus
-as long as they like. What happens is told to the main thread as events.
+as long as they like. It tells the main thread what happens as `events`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import queue
 import socket
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from glview.dbus.peer import PeerConnection
-from glview.errors import CallError, GlviewError, InternalError, VmGoneError
+from glview.dbus.limits import TooLargeError
+from glview.errors import GlviewError, InternalError, ProtocolError, ResourceError, VmGoneError
 from glview.qemu import discovery
-from glview.qemu.discovery import ConsoleInfo, Vm
 from glview.qemu.display import Console
-from glview.qemu.input import InputCalls
+from glview.qemu.events import (
+    Broken,
+    BusLost,
+    Connected,
+    Ended,
+    Event,
+    Gone,
+    Replaced,
+    StillWaiting,
+    Waiting,
+)
+from glview.qemu.inputs import Inputs
 from glview.qemu.listener import Listener
-from glview.qemu.properties import MOUSE
+from glview.qemu.waiting import Backoff, mends
 from glview.qemu.ways import Link, Way
 from glview.scanout.mailbox import Mailbox
 from glview.stats.recorder import OFF, Recorder
 from glview.threads import Thread
 
-log = logging.getLogger(__name__)
+Inbox = queue.SimpleQueue[tuple[Any, ...]]
 
 # After the control connection: how long the listener's end may take to follow.
 _FOLLOWS_WITHIN = 0.3
 
-
-class Connected(NamedTuple):
-    """The picture is coming: through `mailbox`, answered through `listener`."""
-
-    vm: Vm
-    console: ConsoleInfo
-    mailbox: Mailbox
-    listener: Listener
+_MOST_BROKEN = 3  # connections in a row that end by what the protocol does not allow
+_MOST_REASONS = 16  # for failing attempts, that the user is shown
 
 
-class InputReady(NamedTuple):
-    """Keys and the pointer can be sent; `absolute` as the guest has it now."""
-
-    calls: InputCalls
-    absolute: bool
-
-
-class PointerKind(NamedTuple):
-    """The guest's pointer became absolute or relative."""
-
-    absolute: bool
-
-
-class Waiting(NamedTuple):
-    """There is no VM yet."""
-
-
-class Gone(NamedTuple):
-    """The VM went away; `reason` may be empty. glview waits for it to come back."""
+class _End(NamedTuple):
+    """How a connection ended. `broken` if the VM is there still, as far as one knows."""
 
     reason: str
-
-
-class BusLost(NamedTuple):
-    """The message bus went away: the picture goes on, input and the rest do not."""
-
-
-class Replaced(NamedTuple):
-    """Another viewer took the one place that QEMU has peer to peer."""
-
-
-class Ended(NamedTuple):
-    """Nothing more will come: the session is over, by `error` if there is one."""
-
-    error: GlviewError | None
-
-
-Event = Connected | InputReady | PointerKind | Waiting | Gone | BusLost | Replaced | Ended
+    broken: bool = False
 
 
 class Session:
@@ -108,7 +78,10 @@ class Session:
         self._offer_map = offer_map
         self._offer_dmabuf2 = offer_dmabuf2
         self._stop = threading.Event()
-        self._inbox: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+        self._inbox: Inbox = queue.SimpleQueue()
+        self._backoff = Backoff(first=0.25, most=30.0)
+        self._reasons: set[str] = set()
+        self._connected = False  # a picture has been on its way
         self._thread = Thread("session", self._run, self._failed)
 
     def start(self) -> None:
@@ -139,7 +112,7 @@ class Session:
         except GlviewError as problem:
             error = problem
         except OSError as problem:
-            error = GlviewError(f"the connection failed: {problem.strerror or problem}")
+            error = ResourceError(f"the connection failed: {problem.strerror or problem}")
         self._post(Ended(error))
 
     def _failed(self, line: str) -> None:
@@ -150,26 +123,35 @@ class Session:
         while not self._stop.is_set():
             if wait:
                 self._post(Waiting())
-            link = self._way.open(wait=wait, stop=self._stop)
+            link = self._way.open(wait=wait, stop=self._stop, tell=self._tell)
             if link is None:
                 return
+            self._backoff.begin()
             try:
-                reason = self._attend(link)
-            except (VmGoneError, CallError) as error:
-                if not wait:
-                    raise  # it was there a moment ago, and nobody asked us to wait
-                reason = str(error.args[0])
+                end = self._attend(link)
+            except (GlviewError, OSError) as error:
+                if not mends(error) or not (wait or self._connected):
+                    raise  # the VM was there a moment ago, and nobody asked us to wait
+                end = _End(str(error.args[0]) if isinstance(error, GlviewError) else str(error))
             finally:
                 link.close()
-            if reason is None or self._stop.is_set():
+            if end is None or self._stop.is_set():
                 return
             if not self._reconnect:
-                raise VmGoneError("the VM has gone" + (f": {reason}" if reason else ""))
-            self._post(Gone(reason))
+                raise VmGoneError("the VM has gone" + (f": {end.reason}" if end.reason else ""))
+            self._post(Broken(end.reason) if end.broken else Gone(end.reason))
             wait = True
+            self._stop.wait(self._backoff.delay())
 
-    def _attend(self, link: Link) -> str | None:
-        """Stay with one VM until it goes: why, or None where there is nothing to wait for."""
+    def _tell(self, error: Exception) -> None:
+        """Have the user told why an attempt failed, once for each reason."""
+        text = str(error)
+        if text not in self._reasons and len(self._reasons) < _MOST_REASONS:
+            self._reasons.add(text)
+            self._post(StillWaiting(error))
+
+    def _attend(self, link: Link) -> _End | None:
+        """Stay with one VM until it goes: how, or None where there is nothing to wait for."""
         info = discovery.choose_console(link.vm, self._wanted_console)
         console = Console(link.transport, link.vm.owner, info.id)
         self._inbox = queue.SimpleQueue()
@@ -178,28 +160,26 @@ class Session:
             return None
         link.transport.on_closed(lambda: inbox.put(("control lost",)))
         listener = self._register(console, inbox)
-        outlet: PeerConnection | None = None
         try:
+            self._connected = True
+            self._reasons.clear()
             self._post(Connected(link.vm, info, listener.mailbox, listener))
-            outlet = link.open_input()
-            self._start_input(console, outlet, link.vm.owner, listener)
-            return self._watch(link, console, inbox)
+            with Inputs(link, console, listener, self._post) as inputs:
+                return self._watch(link, console, listener, inputs)
         finally:
             listener.close()
-            if outlet is not None:
-                outlet.close()
 
-    def _register(self, console: Console, inbox: queue.SimpleQueue[tuple[Any, ...]]) -> Listener:
+    def _register(self, console: Console, inbox: Inbox) -> Listener:
         ours, theirs = socket.socketpair()
-        listener = Listener(
-            ours,
-            Mailbox(self._wake, self._recorder),
-            lambda reason: inbox.put(("listener lost", reason)),
-            offer_map=self._offer_map,
-            offer_dmabuf2=self._offer_dmabuf2,
-        )
-        listener.start()
         with theirs:
+            listener = Listener(
+                ours,
+                Mailbox(self._wake, self._recorder),
+                lambda reason: inbox.put(("listener lost", reason)),
+                offer_map=self._offer_map,
+                offer_dmabuf2=self._offer_dmabuf2,
+            )
+            listener.start()
             try:
                 console.register_listener(theirs.fileno())
             except BaseException:
@@ -207,69 +187,62 @@ class Session:
                 raise
         return listener
 
-    def _start_input(
-        self, console: Console, outlet: PeerConnection, owner: str, listener: Listener
-    ) -> None:
-        size: dict[str, int] = {}
-
-        def resized() -> None:
-            if all(size.get(side) for side in ("Width", "Height")):
-                listener.console_resized(size["Width"], size["Height"])
-
-        def changed(changes: dict[str, Any]) -> None:
-            if "IsAbsolute" in changes:
-                self._post(PointerKind(changes["IsAbsolute"]))
-            sizes = (name for name in ("Width", "Height") if name in changes)
-            new: dict[str, int] = {name: changes[name] for name in sizes}
-            if new:
-                size.update(new)  # both at once: a mixture was never the console's size
-                resized()
-
-        console.watch(changed)
-        properties = console.properties()  # what changed before we watched
-        size.setdefault("Width", properties["Width"])
-        size.setdefault("Height", properties["Height"])
-        resized()
-        absolute: bool = console.properties(MOUSE)["IsAbsolute"]
-        self._post(InputReady(InputCalls(outlet, console.path, owner), absolute))
-
     def _watch(
-        self, link: Link, console: Console, inbox: queue.SimpleQueue[tuple[Any, ...]]
-    ) -> str | None:
+        self, link: Link, console: Console, listener: Listener, inputs: Inputs
+    ) -> _End | None:
+        inbox = self._inbox
         while True:
-            what, *details = inbox.get()
+            try:
+                what, *details = inbox.get(timeout=inputs.start())
+            except queue.Empty:
+                continue  # another attempt to start the input is due
             if what == "stop":
                 return None
             if what == "size":
                 width, height, millimetres = details
                 with contextlib.suppress(GlviewError):
                     console.set_ui_info(width, height, *millimetres)
+            elif what == "listener lost" and _at_fault(listener):
+                return self._broken(listener, str(details[0]))
             elif not link.transport.is_bus:
-                return self._lost_peer(what, details, inbox)
+                return self._lost_peer(link, what, details)
             elif what == "listener lost":
-                return str(details[0])
+                return _End(str(details[0]))
             else:
                 self._post(BusLost())
 
-    def _lost_peer(
-        self, what: str, details: list[Any], inbox: queue.SimpleQueue[tuple[Any, ...]]
-    ) -> str | None:
+    def _broken(self, listener: Listener, reason: str) -> _End:
+        """The listener ended for a reason of its own. Raises what another attempt cannot mend."""
+        error = listener.error
+        too_often = self._backoff.in_a_row >= _MOST_BROKEN - 1
+        if isinstance(error, TooLargeError) or (isinstance(error, ProtocolError) and too_often):
+            raise error
+        return _End(reason, broken=True)
+
+    def _lost_peer(self, link: Link, what: str, details: list[Any]) -> _End | None:
         """A peer-to-peer connection has ended: has the VM, or has another viewer our place?
 
         QEMU drops the older client's control connection; its listener lives
         on, but for QEMU 7.2, which ends that too a little later.
         """
+        if link.transport.fault:
+            return _End(link.transport.fault, broken=True)
         if self._way.still_there():
             self._post(Replaced())
             return None
         if what == "listener lost":
-            return str(details[0])
+            return _End(str(details[0]))
         with contextlib.suppress(queue.Empty):
             while True:
-                what, *details = inbox.get(timeout=_FOLLOWS_WITHIN)
+                what, *details = self._inbox.get(timeout=_FOLLOWS_WITHIN)
                 if what == "stop":
                     return None
                 if what == "listener lost":
-                    return str(details[0])
+                    return _End(str(details[0]))
         self._post(Replaced())
         return None
+
+
+def _at_fault(listener: Listener) -> bool:
+    """Return whether the listener ended by something else than the end of its socket."""
+    return isinstance(listener.error, InternalError | ProtocolError | ResourceError)

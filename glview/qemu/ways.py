@@ -12,12 +12,24 @@ from typing import NamedTuple, Protocol
 from glview.dbus import address
 from glview.dbus.peer import PeerConnection
 from glview.dbus.transport import Transport
-from glview.errors import CallError, ConnectError, GlviewError, NoVmError, VmGoneError
+from glview.errors import (
+    AmbiguousVmError,
+    CallError,
+    ConnectError,
+    GlviewError,
+    NoVmError,
+    VmGoneError,
+)
 from glview.qemu import discovery, qmp
 from glview.qemu.discovery import Vm
+from glview.qemu.waiting import Backoff, mends
 
 _ENDS_WITHIN = 0.3  # seconds
-_RETRY = 0.5  # seconds between attempts where nothing tells when to try again
+_RETRY = 0.25  # seconds between attempts where nothing tells when to try again, at first
+_SELDOM = 2.0  # and in the end
+
+Tell = Callable[[Exception], None]
+Passes = Callable[[Exception], bool]
 
 
 class Link(NamedTuple):
@@ -40,11 +52,28 @@ class Way(Protocol):
     def still_there(self) -> bool:
         """Whether the VM that was opened last is known to run still. May wait a moment."""
 
-    def open(self, *, wait: bool, stop: threading.Event) -> Link | None:
+    def open(self, *, wait: bool, stop: threading.Event, tell: Tell) -> Link | None:
         """Connect. With `wait`, until the VM is there; None once `stop` is set.
 
-        Raises GlviewError, with `wait` only what waiting cannot mend.
+        Calls `tell` with each failure that waiting may mend (`waiting.mends`). Raises
+        GlviewError and OSError, with `wait` only others.
         """
+
+
+def _until_connected(
+    attempt: Callable[[], Link | None], stop: threading.Event, tell: Tell, passes: Passes
+) -> Link | None:
+    """Repeat `attempt` until it returns, raises what does not pass, or `stop` is set."""
+    backoff = Backoff(_RETRY, _SELDOM)
+    while not stop.is_set():
+        try:
+            return attempt()
+        except (GlviewError, OSError) as error:
+            if not passes(error):
+                raise
+            tell(error)
+        stop.wait(backoff.delay())
+    return None
 
 
 def _over(sock: socket.socket, wanted: str | None) -> Link:
@@ -84,28 +113,27 @@ class ByBus:
     def __init__(self, addresses: str | None, wanted: str | None) -> None:
         self._addresses = addresses
         self._wanted = wanted
+        self._found = False
 
     def still_there(self) -> bool:
         return False
 
-    def open(self, *, wait: bool, stop: threading.Event) -> Link | None:
-        while not stop.is_set():
-            try:
-                link = self._attempt(wait, stop)
-            except (ConnectError, VmGoneError):
-                if not wait:
-                    raise
-                stop.wait(_RETRY)
-                continue
-            if link is not None:
-                self._wanted = link.vm.uuid or link.vm.name  # the same one the next time
-            return link
-        return None
+    def open(self, *, wait: bool, stop: threading.Event, tell: Tell) -> Link | None:
+        if wait:
+            link = _until_connected(lambda: self._wait_there(stop), stop, tell, self._passes)
+        else:
+            link = self._at_once(self._addresses or address.session_address())
+        if link is not None:
+            self._wanted = link.vm.uuid or link.vm.name  # the same one the next time
+            self._found = True
+        return link
 
-    def _attempt(self, wait: bool, stop: threading.Event) -> Link | None:
+    def _passes(self, error: Exception) -> bool:
+        """Return whether to wait on. Two VMs that fit may be one that is about to go."""
+        return mends(error) or (self._found and isinstance(error, AmbiguousVmError))
+
+    def _wait_there(self, stop: threading.Event) -> Link | None:
         addresses = self._addresses or address.session_address()
-        if not wait:
-            return self._at_once(addresses)
         from glview.dbus.bus import BusConnection  # takes as long to load as all else together
 
         bus = BusConnection.connect(addresses)
@@ -155,19 +183,15 @@ class ByQmp:
             time.sleep(_ENDS_WITHIN / 10)
         return False
 
-    def open(self, *, wait: bool, stop: threading.Event) -> Link | None:
-        while not stop.is_set():
-            try:
-                if self._wanted is not None:  # before another viewer of another VM loses its place
-                    discovery.choose_vm([qmp.describe(self._path)], self._wanted)
-                link = _over(qmp.hand_over(self._path), self._wanted)
-                self._process = _listening_process(self._path)
-                return link
-            except GlviewError:
-                if not wait:
-                    raise
-                stop.wait(_RETRY)
-        return None
+    def open(self, *, wait: bool, stop: threading.Event, tell: Tell) -> Link | None:
+        return _until_connected(self._attempt, stop, tell, mends) if wait else self._attempt()
+
+    def _attempt(self) -> Link:
+        if self._wanted is not None:  # before another viewer of another VM loses its place
+            discovery.choose_vm([qmp.describe(self._path)], self._wanted)
+        link = _over(qmp.hand_over(self._path), self._wanted)
+        self._process = _listening_process(self._path)
+        return link
 
 
 class BySocket:
@@ -185,5 +209,5 @@ class BySocket:
     def still_there(self) -> bool:
         return False
 
-    def open(self, *, wait: bool, stop: threading.Event) -> Link | None:
+    def open(self, *, wait: bool, stop: threading.Event, tell: Tell) -> Link | None:
         return _over(self._get(), self._wanted)

@@ -1,0 +1,83 @@
+"""What a session tells the main thread."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from glview.errors import GlviewError
+from glview.qemu.discovery import ConsoleInfo, Vm
+from glview.qemu.input import InputCalls
+from glview.qemu.listener import Listener
+from glview.scanout.mailbox import Mailbox
+
+
+class Connected(NamedTuple):
+    """The picture is coming: through `mailbox`, answered through `listener`."""
+
+    vm: Vm
+    console: ConsoleInfo
+    mailbox: Mailbox
+    listener: Listener
+
+
+class InputReady(NamedTuple):
+    """Keys and the pointer can be sent; `absolute` as the guest has it now."""
+
+    calls: InputCalls
+    absolute: bool
+
+
+class PointerKind(NamedTuple):
+    """The guest's pointer became absolute or relative."""
+
+    absolute: bool
+
+
+class Waiting(NamedTuple):
+    """There is no VM yet."""
+
+
+class StillWaiting(NamedTuple):
+    """An attempt to connect failed for a reason that the user has not been shown yet."""
+
+    error: Exception
+
+
+class Gone(NamedTuple):
+    """The VM went away; `reason` may be empty. glview waits for it to come back."""
+
+    reason: str
+
+
+class Broken(NamedTuple):
+    """The connection broke, but not because the VM has gone. glview connects again."""
+
+    reason: str
+
+
+class BusLost(NamedTuple):
+    """The message bus went away: the picture goes on, input and the rest do not."""
+
+
+class Replaced(NamedTuple):
+    """Another viewer took the one place that QEMU has peer to peer."""
+
+
+class Ended(NamedTuple):
+    """Nothing more will come: the session is over, by `error` if there is one."""
+
+    error: GlviewError | None
+
+
+Event = (
+    Connected
+    | InputReady
+    | PointerKind
+    | Waiting
+    | StillWaiting
+    | Gone
+    | Broken
+    | BusLost
+    | Replaced
+    | Ended
+)
