@@ -127,8 +127,8 @@ def _node(interfaces: Mapping[str, Interface], children: list[str]) -> str:
 def _machine_id() -> str:
     for name in _MACHINE_IDS:
         try:
-            with open(name, encoding="ascii") as file:
-                return file.read().strip()
+            with open(name, encoding="ascii", errors="replace") as file:
+                return file.read(64).strip()
         except OSError:
             continue
     raise CallError(_ERRORS + "FileNotFound", "this machine has no id")

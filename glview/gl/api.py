@@ -125,7 +125,8 @@ class GL:
         self.software = any(word in self.renderer.lower() for word in _SOFTWARE)
         self.max_size = self.integer(MAX_TEXTURE_SIZE)
         self.extensions = frozenset(
-            self.GetStringi(EXTENSIONS, i).decode() for i in range(self.integer(NUM_EXTENSIONS))
+            self.GetStringi(EXTENSIONS, i).decode(errors="replace")
+            for i in range(self.integer(NUM_EXTENSIONS))
         )
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the calls of the table

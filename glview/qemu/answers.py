@@ -6,9 +6,10 @@ import socket
 import struct
 import threading
 import time
-from collections import deque
 
 from glview.dbus import wire
+from glview.dbus.limits import MAX_UNREAD_ANSWERS
+from glview.errors import ProtocolError
 from glview.stats.recorder import OFF, Recorder
 
 _RETURN = struct.Struct("<8sI8sI")  # fixed header, then the field REPLY_SERIAL
@@ -20,30 +21,30 @@ _FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 class Answers:
     """The way out of one connected socket. Any thread may use it.
 
-    `replied_at` is when calls were answered last (monotonic seconds). While something is
-    `held` because the socket is full, who waits for that calls `drain`.
+    `replied_at` is when calls were answered last (monotonic seconds). `held` are the bytes
+    that did not fit the socket; while there are some, who waits for room calls `drain`.
     """
 
     def __init__(self, sock: socket.socket, recorder: Recorder = OFF) -> None:
         self._sock = sock
         self._recorder = recorder
         self._lock = threading.Lock()
-        self._held: deque[bytes] = deque()
         self._serial = 0
+        self.held = bytearray()
         self.replied_at = 0.0
 
-    @property
-    def held(self) -> bool:
-        """Whether something could not be sent yet."""
-        return bool(self._held)
+    def check(self) -> None:
+        """Raise ProtocolError where more is held than a QEMU that reads would ever leave."""
+        if len(self.held) > MAX_UNREAD_ANSWERS:
+            raise ProtocolError("QEMU does not read the answers to its calls")
 
     def reply(self, *serials: int) -> None:
-        """Answer calls with an empty reply each."""
+        """Answer calls with an empty reply each; 0 stands for a call that wants none."""
         self.replied_at = time.monotonic()
         with self._lock:
             self._put(b"".join(map(self._return, serials)))
         if self._recorder.on:
-            for serial in serials:
+            for serial in filter(None, serials):
                 self._recorder.reply(serial)
 
     def send(self, message: wire.Message) -> None:
@@ -55,13 +56,13 @@ class Answers:
     def drain(self) -> None:
         """Send what fits of what is held."""
         with self._lock:
-            held, self._held = self._held, deque()
-            for data in held:
-                self._put(data)
+            del self.held[: self._send(self.held)]
 
     # -- the lock is held --------------------------------------------------
 
     def _return(self, serial: int) -> bytes:
+        if not serial:
+            return b""
         return _RETURN.pack(_RETURN_FIXED, self._next(), _RETURN_FIELDS, serial)
 
     def _next(self) -> int:
@@ -70,11 +71,15 @@ class Answers:
 
     def _put(self, data: bytes) -> None:
         """Send it, or hold what does not fit, behind what is held already."""
+        sent = 0 if self.held else self._send(data)
+        if sent < len(data) and len(self.held) <= MAX_UNREAD_ANSWERS:
+            self.held += data[sent:]
+
+    def _send(self, data: bytes | bytearray) -> int:
+        """How many bytes went. The reader sees the end of the stream, too: then all of them."""
         try:
-            sent = 0 if self._held else self._sock.send(data, _FLAGS)
+            return self._sock.send(data, _FLAGS)
         except BlockingIOError:
-            sent = 0
-        except OSError:  # the reader sees the end of the stream too
-            return
-        if sent < len(data):
-            self._held.append(data[sent:])
+            return 0
+        except OSError:
+            return len(data)

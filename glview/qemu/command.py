@@ -172,6 +172,6 @@ def _render_node(device: str, dri: Path) -> Path:
 def _is_boot_gpu(node: Path) -> bool:
     """Whether the firmware chose that GPU for the screen, as compositors then do."""
     try:
-        return Path(f"/sys/class/drm/{node.name}/device/boot_vga").read_text().strip() == "1"
+        return Path(f"/sys/class/drm/{node.name}/device/boot_vga").read_bytes().strip() == b"1"
     except OSError:
         return False

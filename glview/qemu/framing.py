@@ -15,19 +15,19 @@ import struct
 from typing import Literal
 
 from glview.dbus import wire
+from glview.dbus.limits import MAX_FDS, MAX_FIELDS, UNASKED
 from glview.errors import ProtocolError, VmGoneError
 from glview.qemu.answers import Answers
 from glview.stats.recorder import OFF, Recorder
 
 _SMALL = 4096
 _SHORT = 1 << 15  # bytes that a body may have to be read along with its header
-_FRONT = 1 << 16
-_MAX_FDS = 253  # SCM_MAX_FD of Linux
+_FRONT = 1 << 16  # more than such a body with the longest header
 _WHOLE = int(socket.MSG_WAITALL)  # plain numbers: an operation on flags is some calls of Python
 _CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
 _TRUNCATED = int(socket.MSG_CTRUNC)
-_ANCILLARY = socket.CMSG_SPACE(_MAX_FDS * 4)
-_KNOWN_HEADERS = 64
+_ANCILLARY = socket.CMSG_SPACE(MAX_FDS * 4)
+_KNOWN_HEADERS, _KNOWN_SIZE = 64, 512  # of each shape, and bytes of one: QEMU's have 160
 _FIXED = struct.Struct("=4s4s4s4s")  # what kind, length of the body, serial, length of the fields
 _TIMEVAL = struct.Struct("@ll")
 _DRAIN = 1 << 20
@@ -49,7 +49,8 @@ class _Shape:
         self.byte_order: Literal["big", "little"] = "big" if header.big_endian else "little"
         self.wants_reply = not header.flags & wire.NO_REPLY_EXPECTED
         self.size = wire.FIXED_HEADER + header.fields_padded
-        self.most = wire.MAX_MESSAGE - self.size
+        most = wire.MAX_MESSAGE if header.type == wire.CALL else UNASKED.size
+        self.most = most - self.size
         self.numbers = 0
         self.fields: dict[bytes, wire.Fields] = {}
 
@@ -58,7 +59,7 @@ class _Shape:
         fields = wire.parse_fields(raw[: self.header.fields_length], self.header.big_endian)
         if self.header.type != wire.CALL:
             return fields._replace(member="")
-        if len(self.fields) < _KNOWN_HEADERS and len(raw) < _SMALL:
+        if len(self.fields) < _KNOWN_HEADERS and len(raw) <= _KNOWN_SIZE:
             self.fields[raw] = fields
         numbers = fields.signature.removesuffix("ay")
         plain = numbers != fields.signature and set(numbers) <= {"i", "u"}
@@ -138,8 +139,12 @@ class Framing:
         _close_all(self._fds)
 
     def wait(self, timeout: float | None) -> bool:
-        """Wait for something to read; False after `timeout` seconds. Sends what was held back."""
+        """Wait for something to read; False after `timeout` seconds. Sends what was held back.
+
+        Raises ProtocolError where too much is held back.
+        """
         answers = self._answers
+        answers.check()
         if self._at < self._have:
             return True
         while True:
@@ -148,9 +153,12 @@ class Framing:
                 self._poll.register(self._sock, events)
                 self._polled = events
             ready = self._poll.poll(None if timeout is None else max(0.0, timeout * 1000))
-            if not ready or ready[0][1] & ~select.POLLOUT:
-                return bool(ready)
-            answers.drain()
+            if not ready:
+                return False
+            if ready[0][1] & select.POLLOUT:
+                answers.drain()
+            if ready[0][1] & ~select.POLLOUT:
+                return True
 
     def wait_in_next(self, seconds: float) -> None:
         """How long `next` waits for a message to begin; 0.0 is for ever.
@@ -184,11 +192,12 @@ class Framing:
         body = int.from_bytes(length, shape.byte_order)
         serial = int.from_bytes(number, shape.byte_order)
         if not serial or body > shape.most:
-            wire.parse_fixed(self._front[: wire.FIXED_HEADER])  # says what is wrong
+            wire.parse_fixed(self._front[: wire.FIXED_HEADER])  # may say what is wrong
+            raise ProtocolError(f"a message of {shape.size + body} bytes that is no call")
         size = shape.size
         end = size + (body if body <= _SHORT else shape.numbers)
         view = self._view if self._have >= end else self._complete(end)
-        self._at, self._expected = end, min(end, _FRONT)
+        self._at = self._expected = end
         raw = bytes(view[wire.FIXED_HEADER : size])
         fields = shape.fields.get(raw) or shape.parse(raw)
         fds = self._fds_of(fields) if self._fds else []
@@ -218,7 +227,7 @@ class Framing:
                 whole = array.array("i")
                 whole.frombytes(data[: len(data) & ~3])
                 self._fds.extend(whole)
-        if len(self._fds) > _MAX_FDS:  # nobody declares those of earlier messages
+        if len(self._fds) > MAX_FDS:  # nobody declares those of earlier messages
             raise ProtocolError("messages brought more file descriptors than they declare")
 
     def _fds_of(self, fields: wire.Fields) -> list[int]:
@@ -228,20 +237,19 @@ class Framing:
         return fds
 
     def _new_shape(self, kind: bytes, fields_length: bytes) -> _Shape:
-        shape = _Shape(wire.parse_fixed(self._front[: wire.FIXED_HEADER]))
+        header = wire.parse_fixed(self._front[: wire.FIXED_HEADER])
+        if header.fields_length > MAX_FIELDS:
+            raise ProtocolError(f"a message with {header.fields_length} bytes of header fields")
+        shape = _Shape(header)
         if len(self._shapes) < _KNOWN_HEADERS:
             self._shapes[kind, fields_length] = shape
         return shape
 
     def _complete(self, end: int) -> memoryview:
         """What there is up to `end`, when it has come."""
-        view = self._view
-        if end > _FRONT:
-            view = memoryview(bytearray(end))
-            view[: self._have] = self._view[: self._have]
-        self._from_socket(view[self._have : end])
+        self._from_socket(self._view[self._have : end])
         self._have = end
-        return view
+        return self._view
 
     def _from_socket(self, into: memoryview) -> None:
         while len(into):

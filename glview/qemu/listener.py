@@ -19,7 +19,7 @@ from glview.dbus import sasl, wire
 from glview.errors import CallError, GlviewError, InternalError, ProtocolError
 from glview.qemu.answers import Answers
 from glview.qemu.framing import Call, Framing
-from glview.qemu.picture import PictureCalls
+from glview.qemu.picture import ANSWERED_HERE, PictureCalls
 from glview.scanout.mailbox import SETTLE_AFTER, Mailbox
 from glview.scanout.source import DmabufSource
 from glview.threads import Thread
@@ -30,7 +30,11 @@ PATH = "/org/qemu/Display1/Listener"
 LISTENER = "org.qemu.Display1.Listener"
 UNIX_MAP = "org.qemu.Display1.Listener.Unix.Map"
 UNIX_DMABUF2 = "org.qemu.Display1.Listener.Unix.ScanoutDMABUF2"
-_PROPERTIES = "org.freedesktop.DBus.Properties"
+_GET_ALL = "org.freedesktop.DBus.Properties", "GetAll"
+_GET = "org.freedesktop.DBus.Properties", "Get"
+_INTROSPECT = "org.freedesktop.DBus.Introspectable", "Introspect"
+_PING = "org.freedesktop.DBus.Peer", "Ping"
+_STANDARD = _GET_ALL, _GET, _INTROSPECT, _PING
 _UNKNOWN_METHOD = "org.freedesktop.DBus.Error.UnknownMethod"
 _UNKNOWN_PROPERTY = "org.freedesktop.DBus.Error.UnknownProperty"
 _FAILED = "org.qemu.Display1.Error.Failed"
@@ -212,6 +216,8 @@ class Listener:
                 )
             else:
                 self._picture.handle(call)
+                if call.wants_reply and fields.member not in ANSWERED_HERE:
+                    self._answers.reply(call.serial)
         except (ProtocolError, OSError) as error:  # OSError: memory that cannot be had or mapped
             self._refuse(call, _FAILED, str(error))
             if fields.member == "ScanoutMap":  # nothing is lost: QEMU goes over to bytes
@@ -250,20 +256,20 @@ class Listener:
     def _standard(self, call: Call, body: bytes) -> tuple[str, tuple[object, ...]]:
         """Answer Properties, Introspectable and Peer. Raises CallError."""
         fields = call.fields
-        arguments, _ = wire.unmarshal(fields.signature, body, 0, call.big_endian)
         request = fields.interface, fields.member
-        if request == (_PROPERTIES, "GetAll"):
+        if request not in _STANDARD:
+            raise CallError(_UNKNOWN_METHOD, f"no method {fields.interface}.{fields.member}")
+        arguments, _ = wire.unmarshal(fields.signature, body, 0, call.big_endian)
+        if request == _GET_ALL:
             offers = {"Interfaces": wire.Variant("as", self._offers)}
             return "a{sv}", (offers if arguments[:1] == (LISTENER,) else {},)
-        if request == (_PROPERTIES, "Get"):
+        if request == _GET:
             if arguments != (LISTENER, "Interfaces"):
                 raise CallError(_UNKNOWN_PROPERTY, "no such property")
             return "v", (wire.Variant("as", self._offers),)
-        if request == ("org.freedesktop.DBus.Introspectable", "Introspect"):
+        if request == _INTROSPECT:
             return "s", (_introspection(),)
-        if request == ("org.freedesktop.DBus.Peer", "Ping"):
-            return "", ()
-        raise CallError(_UNKNOWN_METHOD, f"no method {fields.interface}.{fields.member}")
+        return "", ()
 
     def _refuse(self, call: Call, name: str, text: str) -> None:
         if call.wants_reply:

@@ -42,6 +42,8 @@ _MAP = _layout("6I")  # handle, offset, width, height, stride, format
 _DMABUF = _layout("5I4xQI")  # handle, width, height, stride, fourcc, modifier, y0_top
 
 
+ANSWERED_HERE = frozenset(("ScanoutMap", "UpdateDMABUF"))
+
 _OF_THE_POINTER = "MouseSet", "CursorDefine"
 
 # How long a picture may be larger than its console before it is cut to size.
@@ -50,6 +52,8 @@ SETTLE_AFTER = 0.1
 
 class PictureCalls:
     """Decodes the calls of one listener and puts the outcome into the mailbox.
+
+    It answers those of `ANSWERED_HERE`, each when that is due, the listener all others.
 
     `maps` are mappings of shared memory, kept over page flips.
     `copier` copies the dma-bufs that the main thread could not import;
@@ -214,7 +218,8 @@ class PictureCalls:
             raise
         self.maps.only((width, height))
         memory = self.maps.memory(fd, offset, size)
-        self._answers.reply(call.serial)
+        if call.wants_reply:
+            self._answers.reply(call.serial)
         self._size = width, height
         self._came_otherwise = True
         with self._guard:
@@ -320,7 +325,8 @@ class PictureCalls:
         checks.dmabuf_planes(source.planes, backing, source.fourcc, source.modifier)
 
     def _update_dmabuf(self, call: Call) -> None:
-        self.livelock.update(self._clip(self._unpack(call, _RECT)), call.serial)
+        serial = call.serial if call.wants_reply else 0
+        self.livelock.update(self._clip(self._unpack(call, _RECT)), serial)
 
     def _pass_on(self, rect: Rect, serial: int) -> None:
         with self._guard:  # it may be handed to the copier just now

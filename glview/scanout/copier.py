@@ -48,11 +48,28 @@ def copyable(source: DmabufSource) -> bool:
 
 
 def is_plain_memory(fd: int) -> bool:
-    """Whether it is memory of the guest's or QEMU's, which no GPU has made."""
+    """Return whether a buffer is memory of the guest's or QEMU's, which no GPU has made.
+
+    Raises OSError.
+    """
     if os.readlink(f"/proc/self/fd/{fd}").startswith("/memfd:"):
         return True
-    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as info:
-        return any(line.split() == ["exp_name:", "udmabuf"] for line in info)
+    with open(f"/proc/self/fdinfo/{fd}", "rb") as info:
+        return exporter(info.read()) == b"udmabuf"
+
+
+def exporter(fdinfo: bytes) -> bytes:
+    """Return the name of the driver that made a dma-buf, by its /proc/PID/fdinfo; else b"".
+
+    The name of the buffer itself follows. Whoever holds the buffer chooses that
+    (DMA_BUF_SET_NAME): it may be any bytes, a line that looks like the driver's too.
+    (Linux Documentation/filesystems/proc.rst, 3.8)
+    """
+    for line in fdinfo.split(b"\n"):
+        key, _, value = line.partition(b":")
+        if key == b"exp_name":
+            return value.strip()
+    return b""
 
 
 def likeness(source: DmabufSource) -> tuple[object, ...]:
@@ -78,7 +95,8 @@ class Copier:
         self._changed = threading.Condition()
         self._source: _Mapped | None = None
         self._wanted: Rect | None = None
-        self._serials: list[int] = []
+        self._serials: list[int] = []  # calls to answer besides those of `replies`
+        self._asked = False  # there are some of these, too
         self._thread: Thread | None = None
         self._closed = False
 
@@ -115,7 +133,7 @@ class Copier:
         self._mailbox.put_problem(line)
         with self._changed:
             self._source = self._wanted = self._thread = None
-            serials, self._serials = self._serials, []
+            serials, self._serials = self._serials + self.replies.waiting(), []
         self._answer(serials)
 
     def want(self, rect: Rect, serial: int) -> None:
@@ -123,7 +141,7 @@ class Copier:
         with self._changed:
             self.replies.add(serial)
             self._wanted = rect.union(self._wanted)
-            self._serials.append(serial)
+            self._asked = True
             self._changed.notify()
 
     def forget(self) -> None:
@@ -148,10 +166,10 @@ class Copier:
     def _run(self) -> None:
         while not self._closed:
             with self._changed:
-                self._changed.wait_for(lambda: self._wanted or self._serials or self._closed)
+                self._changed.wait_for(self._has_work)
                 source, rect = self._source, self._wanted
-                serials, self._serials = self._serials, []
-                self._wanted = None
+                serials, self._serials = self._serials + self.replies.waiting(), []
+                self._wanted, self._asked = None, False
             if source is not None and rect is not None:
                 try:
                     self._copy(source, rect)
@@ -162,6 +180,9 @@ class Copier:
             del source  # and with it the mapping, if another scanout took over
             self._answer(serials)
         self._shadow.forget()
+
+    def _has_work(self) -> bool:
+        return bool(self._wanted or self._serials or self._asked or self._closed)
 
     def _copy(self, source: _Mapped, rect: Rect) -> None:
         rect = (rect.clip(source.width, source.height) if source.whole else None) or source.all
