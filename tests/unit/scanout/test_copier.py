@@ -12,7 +12,7 @@ from contextlib import closing
 import pytest
 
 from glview.scanout import copier as module
-from glview.scanout.copier import Copier, copyable
+from glview.scanout.copier import Copier, copyable, exporter
 from glview.scanout.formats import MOD_INVALID, MOD_LINEAR, fourcc_code
 from glview.scanout.geometry import Rect
 from glview.scanout.mailbox import Mailbox, Snapshot
@@ -200,6 +200,37 @@ def test_what_can_be_copied(bench: Bench) -> None:
     for modifier, fourcc, expected in cases:
         with closing(bench.source(modifier, fourcc)) as source:
             assert copyable(source) is expected
+
+
+@pytest.mark.parametrize(
+    ("fdinfo", "name"),
+    [
+        (b"size:\t4096\ncount:\t2\nexp_name:\tudmabuf\nname:\t\xff\xfe\n", b"udmabuf"),
+        (b"exp_name:\tamdgpu\nname:\tx\nexp_name:\tudmabuf\n", b"amdgpu"),
+        (b"exp_name:\t\xff\xfe\n", b"\xff\xfe"),
+        (b"pos:\t0\nflags:\t02\n", b""),
+        (b"", b""),
+    ],
+)
+def test_the_exporter_whatever_the_name_of_the_buffer(fdinfo: bytes, name: bytes) -> None:
+    """The name is the last line, and may look like others. (tests/lab has real buffers)"""
+    assert exporter(fdinfo) == name
+
+
+def test_calls_do_not_pile_up_while_the_memory_is_not_read(bench: Bench, memory: Slow) -> None:
+    """The listener thread answers them when their time is up; then nothing knows of them."""
+    bench.copier.show(bench.whole(), [])
+    assert memory.reading.wait(2.0)
+    for serial in range(1, 10_001):
+        bench.copier.want(Rect(0, 0, 1, 1), serial)
+        deadline = bench.copier.replies.due
+        assert deadline is not None
+        bench.copier.replies.pop_overdue(deadline)
+    assert bench.copier.replies.waiting() == []
+    assert bench.copier._serials == []
+    memory.go_on.set()
+    bench.copier.want(Rect(0, 0, 1, 1), 10_001)
+    bench.wait_answers(10_001)
 
 
 def test_no_fd_is_left() -> None:
