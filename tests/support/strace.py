@@ -97,6 +97,12 @@ def answers(folder: Path) -> list[Answer]:
 
 def _complete(folder: Path) -> list[Answer]:
     """The answers, if each question has one."""
+    found, unanswered = questions(folder)
+    return [] if unanswered else found
+
+
+def questions(folder: Path) -> tuple[list[Answer], list[tuple[str, float]]]:
+    """Return the answers so far, and the questions without one: of what, and when (Unix time)."""
     asked: dict[tuple[str, int], tuple[str, float]] = {}
     found: list[Answer] = []
     begun: dict[str, float] = {}
@@ -111,7 +117,7 @@ def _complete(folder: Path) -> list[Answer]:
             question = asked.pop((fd, int.from_bytes(reply[1], "little")), None)
             if question:
                 found.append(Answer(*question, begun[fd] - question[1]))
-    return [] if asked else found
+    return found, list(asked.values())
 
 
 def _messages(folder: Path) -> Iterator[tuple[str, str, float, bytes]]:

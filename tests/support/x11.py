@@ -132,6 +132,13 @@ class Xvfb(Child):
         """Run one xdotool command line: real X events, through the XTEST extension."""
         return self._tool("xdotool", *(str(word) for word in words))
 
+    def find_window(self, pid: int) -> str:
+        """Return the id of a visible window of a process, as text; empty if there is none."""
+        try:
+            return self.xdotool("search", "--onlyvisible", "--pid", pid).partition("\n")[0]
+        except subprocess.CalledProcessError:
+            return ""
+
     def park_pointer(self) -> None:
         """Move the host pointer to the bottom right corner, outside of windows."""
         height, width, _ = self.screenshot().shape

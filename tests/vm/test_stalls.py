@@ -55,19 +55,29 @@ def flood(start_qemu: StartQemu, folder: Path, device: str = "VGA") -> Qemu:
 
 
 def slowest_answer(qemu: Qemu, seconds: float, keys: tuple[str, ...] = ()) -> float:
-    """Ask QMP all the time, typing `keys` in between; the longest that an answer took."""
-    slowest = 0.0
-    end = time.monotonic() + seconds
-    turn = 0
-    while not turn or time.monotonic() < end:
-        start = time.monotonic()
-        qemu.status()
-        slowest = max(slowest, time.monotonic() - start)
-        turn += 1
-        if keys and turn % 20 == 0:
-            qemu.send_keys(keys[turn // 20 % len(keys)])
-        time.sleep(0.01)
-    return slowest
+    """Ask QMP all the time, typing `keys` in between.
+
+    Return the longest that an answer took, in seconds, less those that QEMU waited for a CPU.
+    """
+    answers: list[tuple[float, float]] = []
+    with CpuWait() as waits:
+        waits.watch(qemu.pid)
+        end = time.monotonic() + seconds
+        while not answers or time.monotonic() < end:
+            answers.append(answer_time(qemu))
+            if keys and len(answers) % 20 == 0:
+                qemu.send_keys(keys[len(answers) // 20 % len(keys)])
+            time.sleep(0.01)
+    slow = [(took, start) for took, start in answers if took > QMP_WITHIN / 5]
+    own = [took - waits.during(start, start + took) for took, start in slow]
+    return max([*own, *(took for took, _ in answers if took <= QMP_WITHIN / 5)])
+
+
+def answer_time(qemu: Qemu) -> tuple[float, float]:
+    """Return the seconds that QMP took to answer, and when it was asked (Unix time)."""
+    start, began = time.time(), time.monotonic()
+    qemu.status()
+    return time.monotonic() - began, start
 
 
 class QmpProbe:
@@ -96,8 +106,8 @@ class QmpProbe:
 
     def _run(self) -> None:
         while not self._end.is_set():
-            start = time.time()
-            self._answers.put((slowest_answer(self._qemu, 0.0), start))
+            self._answers.put(answer_time(self._qemu))
+            time.sleep(0.01)
 
 
 def shown(qemu: Qemu, viewer: Viewer) -> None:
