@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import socket
 import sys
 from collections.abc import Sequence
@@ -105,9 +106,16 @@ def _inherited(fd: int) -> socket.socket:
     from glview.errors import ConnectError
 
     try:
-        return socket.socket(fileno=fd)
+        sock = socket.socket(fileno=fd)
+        if (sock.family, sock.type) != (socket.AF_UNIX, socket.SOCK_STREAM):
+            raise ConnectError(f"descriptor {fd} is a socket, but no Unix stream socket")
+        sock.getpeername()
     except OSError as error:
-        raise ConnectError(f"descriptor {fd} is no socket: {error.strerror}") from None
+        what = "not connected" if error.errno == errno.ENOTCONN else "no socket"
+        raise ConnectError(f"descriptor {fd} is {what}: {error.strerror}") from None
+    except (ValueError, OverflowError):
+        raise ConnectError(f"descriptor {fd} is no socket: there is no such number") from None
+    return sock
 
 
 def _list(options: argparse.Namespace, _: list[str]) -> int:

@@ -7,11 +7,13 @@
 - unfenced: that GPU, and the guest is let go on when it was told, not when it is through
 - sly: no mistake, but fences that pass just after they were asked for the second time
 - counted: no mistake, but at its end it says which of QEMU's calls came, and how often
+- in-NAME: an exception that nobody foresaw, on the thread of that name or in what it calls
 """
 
 from __future__ import annotations
 
 import atexit
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -19,6 +21,7 @@ from collections.abc import Callable
 
 from glview.app import App
 from glview.cli import main
+from glview.dbus.bus import BusConnection
 from glview.gl import fence
 from glview.gl.api import GL
 from glview.gl.scene import Scene
@@ -26,9 +29,13 @@ from glview.present.drawing import Drawing
 from glview.present.glcomposer import GLComposer
 from glview.present.swap import SwapPresenter
 from glview.qemu.framing import Call
+from glview.qemu.inputs import Inputs
+from glview.qemu.launch import QemuProcess
 from glview.qemu.picture import PictureCalls
+from glview.qemu.session import Session
 from glview.scanout.geometry import Rect
 from glview.scanout.source import DmabufSource, Source
+from glview.stats.trace import Trace
 from glview.view import View
 
 GPU_SECONDS = 0.005
@@ -150,7 +157,28 @@ def counted() -> None:
     atexit.register(tell)
 
 
+def plant(owner: type, method: str) -> Callable[[], None]:
+    """Make a method raise what nobody foresaw."""
+
+    def raising(*_: object, **__: object) -> None:
+        raise RuntimeError("planted")
+
+    return lambda: setattr(owner, method, raising)
+
+
+PLANTED = {
+    "in-session": plant(Session, "_live"),
+    "in-listener": plant(PictureCalls, "handle"),
+    "in-changes": plant(Inputs, "_changed"),
+    "in-bus": plant(BusConnection, "_signal"),
+    "in-trace": plant(Trace, "_write"),
+    "in-pump": plant(QemuProcess, "_pass_on"),
+    "in-waiter": plant(subprocess.Popen, "wait"),
+}
+"""Mutants with an exception on one of glview's threads."""
+
 MUTANTS = {"early": early, "slow": slow, "unfenced": unfenced, "sly": sly, "counted": counted}
+MUTANTS |= PLANTED
 
 if __name__ == "__main__":
     MUTANTS[sys.argv.pop(1)]()
