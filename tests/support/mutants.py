@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import atexit
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -173,7 +172,7 @@ PLANTED = {
     "in-bus": plant(BusConnection, "_signal"),
     "in-trace": plant(Trace, "_write"),
     "in-pump": plant(QemuProcess, "_pass_on"),
-    "in-waiter": plant(subprocess.Popen, "wait"),
+    "in-waiter": plant(QemuProcess, "_lines"),
 }
 """Mutants with an exception on one of glview's threads."""
 

@@ -118,17 +118,36 @@ def test_in_the_trace(
     viewer.wait_shows(PICTURE)
 
 
-@pytest.mark.parametrize("mutant", ["in-pump", "in-waiter"])
-def test_around_a_qemu_of_our_own(
-    start_viewer: StartViewer, xvfb: Xvfb, tmp_path: Path, mutant: str
-) -> None:
-    options = guests.splash(tmp_path, PICTURE)
-    command = (BINARY, "-nodefaults", "-accel", "tcg", "-m", "64", "-device", "VGA", *options)
-    viewer = start_viewer(xvfb, "run", "--", *command, mutant=mutant)
+def own_qemu(folder: Path) -> tuple[str, ...]:
+    """A command line for `glview run`."""
+    options = guests.splash(folder, PICTURE)
+    return (BINARY, "-nodefaults", "-accel", "tcg", "-m", "64", "-device", "VGA", *options)
+
+
+def test_in_the_pump_of_qemus_stderr(start_viewer: StartViewer, xvfb: Xvfb, tmp_path: Path) -> None:
+    viewer = start_viewer(xvfb, "run", "--", *own_qemu(tmp_path), mutant="in-pump")
+    assert "RuntimeError: planted" in line_of(viewer, "glview failed in the qemu stderr")
     viewer.wait_shows(PICTURE)
     viewer.signal(signal.SIGTERM)
     viewer.wait(20)
-    assert "RuntimeError: planted" in line_of(viewer, "glview failed in the qemu")
+
+
+def test_in_the_attendance_of_a_qemu_of_our_own(
+    start_viewer: StartViewer, xvfb: Xvfb, tmp_path: Path
+) -> None:
+    """QEMU ends, too, and the viewer with it."""
+    viewer = start_viewer(xvfb, "run", "--", *own_qemu(tmp_path), mutant="in-waiter")
+    assert "RuntimeError: planted" in line_of(viewer, "glview failed in the qemu thread")
+    assert viewer.wait(20) != 0
+    until(lambda: not processes_of(tmp_path), "QEMU to be gone")
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of the QEMUs that use files of a folder."""
+    done = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    return [
+        line for line in done.stdout.splitlines() if f"{BINARY} " in line and str(folder) in line
+    ]
 
 
 # -- what was met in the field -----------------------------------------------------------
