@@ -7,7 +7,6 @@ name when a scanout comes, and the copier when no driver imports the buffer.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import socket
@@ -46,8 +45,7 @@ _PRIME_HANDLE_TO_FD = 0xC00C642D  # struct of handle, flags, fd
 
 def name(fd: int, text: bytes) -> None:
     """Give a dma-buf a name."""
-    data = ctypes.create_string_buffer(text)
-    fcntl.ioctl(fd, _SET_NAME, ctypes.addressof(data))
+    fcntl.ioctl(fd, _SET_NAME, text + b"\0")
     assert text in Path(f"/proc/self/fdinfo/{fd}").read_bytes()
 
 
