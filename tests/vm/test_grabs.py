@@ -1,0 +1,370 @@
+"""Others take the keyboard while the window keeps the focus: no key stays down in the guest.
+
+Real window managers, a real launcher and grabs of every kind that X has, with
+what real QEMU was told in its own trace.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from glview.ui.controls import GAP
+from tests.support.hands import Hands
+from tests.support.qemu import Qemu
+from tests.support.viewer import Viewer
+from tests.support.wait import until
+from tests.support.wm import CYCLING, WindowManager
+from tests.support.x11 import Xvfb, client
+
+# X keycodes, and QEMU's names of those that are held
+TAB, ESCAPE, B, D, F = 23, 9, 56, 40, 41
+ALT, ALT_R, CTRL, SHIFT, SUPER = 64, 108, 37, 50, 133
+MODIFIERS = {
+    ALT: "alt",
+    ALT_R: "alt_r",
+    CTRL: "ctrl",
+    105: "ctrl_r",
+    SHIFT: "shift",
+    62: "shift_r",
+    SUPER: "meta_l",
+    134: "meta_r",
+}
+LETTERS = {38: "a", 39: "s", 43: "h", 44: "j", 45: "k", 46: "l"}
+
+Key = tuple[str, bool]
+"""QEMU's name, and whether it goes down."""
+
+
+class Desk:
+    """A viewer that has the focus, hands on the keyboard, and the guest's view of it.
+
+    `down` are QEMU's names of the keys that are down in the guest, as of the last look,
+    `at_escape` of those that were when Escape went down. `active` tells which window
+    the window manager says is active.
+    """
+
+    active: Callable[[], int]
+
+    def __init__(self, xvfb: Xvfb, qemu: Qemu, viewer: Viewer, hands: Hands) -> None:
+        self.hands = hands
+        self.down: set[str] = set()
+        self.at_escape: set[str] = set()
+        self._xvfb, self._qemu, self._viewer = xvfb, qemu, viewer
+        self._seen = 0
+        self.window = int(
+            xvfb.xdotool("search", "--sync", "--onlyvisible", "--class", "glview").split()[-1]
+        )
+
+    def focus(self, command: str) -> None:
+        """Give the window the focus by that command of xdotool's, and see keys arrive."""
+        self._xvfb.xdotool(command, "--sync", self.window)
+        until(self._typed, "the first key")
+        self.until_escape()
+
+    def _typed(self) -> bool:
+        self._viewer.check_alive()
+        self.hands.strike(B)
+        return bool(self._lines())
+
+    def _lines(self) -> list[str]:
+        return self._qemu.trace("^input_event_key")[self._seen :]
+
+    def until_escape(self) -> list[Key]:
+        """Strike Escape; the keys that came before it and since the last look."""
+        self.hands.strike(ESCAPE)
+        until(lambda: [line for line in self._lines() if line.endswith("esc, down 0")], "Escape")
+        lines = self._lines()
+        self._seen += len(lines)
+        parts = (line.partition("key qcode ")[2].partition(", down ") for line in lines)
+        keys = [(name, down == "1") for name, _, down in parts]
+        for key in keys:
+            if key == ("esc", True):
+                self.at_escape = set(self.down)
+            (self.down.add if key[1] else self.down.discard)(key[0])
+        assert keys[-1] == ("esc", False)
+        return [key for key in keys if key[0] != "esc"]
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Keep the viewer from reading anything."""
+        self._viewer.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._viewer.signal(signal.SIGCONT)
+
+    def wait_up(self, name: str) -> None:
+        """Wait until that key goes up in the guest."""
+        until(lambda: [x for x in self._lines() if x.endswith(f"{name}, down 0")], f"{name} up")
+
+    def check_down(self, *codes: int) -> None:
+        """Check that just these modifiers are down for the guest at its next key, Escape."""
+        keys = self.until_escape()
+        assert self.at_escape == {MODIFIERS[code] for code in codes}, keys
+
+
+@pytest.fixture
+def hands(own_xvfb: Xvfb) -> Iterator[Hands]:
+    """Hands on the keyboard of `own_xvfb`."""
+    with Hands(own_xvfb) as made:
+        yield made
+
+
+@pytest.fixture
+def start_desk(
+    own_xvfb: Xvfb,
+    hands: Hands,
+    start_qemu: Callable[..., Qemu],
+    start_viewer: Callable[..., Viewer],
+) -> Callable[[str], Desk]:
+    """A function that starts a guest in a viewer; a command of xdotool's gives it the focus."""
+
+    def start(focus: str) -> Desk:
+        qemu = start_qemu(trace=["input_event_*"])
+        desk = Desk(own_xvfb, qemu, start_viewer(own_xvfb, "--qmp", qemu.qmp_path), hands)
+        desk.focus(focus)
+        return desk
+
+    return start
+
+
+@pytest.fixture
+def desk(start_desk: Callable[[str], Desk]) -> Desk:
+    """The same without a window manager."""
+    return start_desk("windowfocus")
+
+
+@pytest.fixture(params=["openbox", "i3"])
+def manager(
+    request: pytest.FixtureRequest, tmp_path: Path, own_xvfb: Xvfb
+) -> Iterator[WindowManager]:
+    """A real window manager."""
+    with WindowManager(request.param, own_xvfb, tmp_path) as child:
+        yield child
+        child.check_alive()
+
+
+@pytest.fixture
+def managed(manager: WindowManager, start_desk: Callable[[str], Desk]) -> Iterator[Desk]:
+    """A viewer's window that a window manager looks after; it has the focus at the end too."""
+    desk = start_desk("windowactivate")
+    desk.active = manager.active
+    yield desk
+    assert desk.active() == desk.window
+
+
+def test_modifiers_let_go_in_every_order_and_number(desk: Desk) -> None:
+    """Some during a grab, the rest after it."""
+    hands = desk.hands
+    for order in itertools.permutations((ALT_R, SHIFT, CTRL, SUPER)):
+        for number in range(1, 5):
+            hands.press(*sorted(order))
+            with hands.grab():
+                hands.release(*order[:number])
+            desk.check_down(*order[number:])
+            hands.release(*order[number:])
+            desk.check_down()
+
+
+GRABS: dict[str, Callable[[Desk], AbstractContextManager[None]]] = {
+    "on the root": lambda desk: desk.hands.grab(),
+    "on the viewer's own window": lambda desk: desk.hands.grab(desk.window),
+    "by XI2": lambda desk: desk.hands.grab_by_xi2(),
+}
+
+
+@pytest.mark.parametrize("grab", GRABS.values(), ids=GRABS)
+def test_each_modifier_and_all_of_them(
+    desk: Desk, grab: Callable[[Desk], AbstractContextManager[None]]
+) -> None:
+    for codes in (*((code,) for code in MODIFIERS), tuple(MODIFIERS)):
+        desk.hands.press(*codes)
+        with grab(desk):
+            desk.hands.release(*codes)
+        desk.check_down()
+
+
+def test_a_lifted_modifier_goes_down_again(desk: Desk) -> None:
+    """GLFW has missed the release, and calls this a repeat."""
+    for code in MODIFIERS:
+        desk.hands.press(code)
+        with desk.hands.grab():
+            desk.hands.release(code)
+        desk.check_down()
+        desk.hands.press(code)
+        desk.check_down(code)
+        desk.hands.release(code)
+        desk.check_down()
+
+
+def test_a_modifier_is_lifted_at_the_grabs_end_without_any_other_key(desk: Desk) -> None:
+    desk.hands.press(SUPER)
+    with desk.hands.grab():
+        desk.hands.release(SUPER)
+    desk.wait_up("meta_l")
+
+
+def test_a_binding_takes_a_key_and_what_is_let_go_meanwhile(desk: Desk) -> None:
+    hands = desk.hands
+    with hands.binding(F):
+        for code in MODIFIERS:
+            hands.press(code, F)
+            hands.release(code, F)
+            desk.check_down()
+            hands.press(code, F)
+            hands.release(F)
+            desk.check_down(code)
+            hands.release(code)
+            desk.check_down()
+
+
+def test_a_modifier_held_all_along_stays_down(desk: Desk) -> None:
+    hands = desk.hands
+    hands.press(SHIFT)
+    with hands.grab():
+        hands.strike(D)
+    desk.check_down(SHIFT)
+    with hands.grab():
+        hands.release(SHIFT)
+        hands.press(SHIFT)
+    desk.check_down(SHIFT)
+    hands.release(SHIFT)
+    desk.check_down()
+
+
+def test_what_goes_down_during_a_grab_is_not_pressed(desk: Desk) -> None:
+    with desk.hands.grab():
+        desk.hands.press(CTRL)
+    desk.check_down()
+    desk.hands.release(CTRL)
+    desk.check_down()
+
+
+def test_nothing_is_lifted_that_is_merely_typed_fast(desk: Desk) -> None:
+    """Keys in and out of Shift, many at once, with gaps between: each comes, in order."""
+    hands = desk.hands
+    chooser = random.Random(1)
+    wanted: list[Key] = []
+    for _ in range(60):
+        hands.press(SHIFT)
+        wanted.append(("shift", True))
+        if chooser.random() < 0.1:
+            time.sleep(2 * GAP)  # the gap is what is tested
+        for code in chooser.sample(list(LETTERS), chooser.randrange(1, 5)):
+            hands.strike(code)
+            wanted += [(LETTERS[code], True), (LETTERS[code], False)]
+        hands.release(SHIFT)
+        wanted.append(("shift", False))
+    assert desk.until_escape() == wanted
+
+
+def test_events_that_wait_to_be_read_keep_their_order(desk: Desk) -> None:
+    """The X server is ahead of the viewer: what is up there may still have to go down here."""
+    hands = desk.hands
+    hands.press(SHIFT)
+    desk.check_down(SHIFT)
+    time.sleep(2 * GAP)  # the gap is what is tested
+    with desk.standing_still():
+        hands.strike(38)
+        hands.release(SHIFT)
+        hands.strike(39)
+        hands.press(SHIFT)
+        hands.strike(43)
+        hands.release(SHIFT)
+    keys = desk.until_escape()
+    shift = [key for key in keys if key[0] == "shift"]
+    assert shift == [("shift", False), ("shift", True), ("shift", False)]
+    assert [name for name, down in keys if down] == ["a", "s", "shift", "h"]
+    assert keys.index(("a", True)) < keys.index(("shift", False)) < keys.index(("s", True))
+
+
+@pytest.mark.parametrize(
+    ("seed", "rounds"), [(1, 60), pytest.param(2, 600, marks=pytest.mark.long)]
+)
+def test_keys_and_grabs_at_random(desk: Desk, seed: int, rounds: int) -> None:
+    """In the guest the keys are down that are down on the host and that the window saw."""
+    hands, chooser = desk.hands, random.Random(seed)
+    names = {**MODIFIERS, **LETTERS}
+    for _ in range(rounds):
+        seen = {code for code in hands.down if names[code] in desk.down}
+        pressed: Counter[str] = Counter()
+        for _ in range(chooser.randrange(1, 4)):
+            before = set(hands.down)
+            change(hands, chooser, names)
+            seen = (seen | hands.down - before) & hands.down
+            pressed.update(names[code] for code in hands.down - before)
+            with hands.grab():
+                change(hands, chooser, names)
+            seen &= hands.down
+        keys = desk.until_escape()
+        assert desk.at_escape == {names[code] for code in seen}
+        sent = Counter(name for name, down in keys if down and name in MODIFIERS.values())
+        assert sent <= pressed
+
+
+def change(hands: Hands, chooser: random.Random, codes: Iterable[int]) -> None:
+    """Let go of some keys, or press them."""
+    for code in chooser.sample(list(codes), chooser.randrange(6)):
+        (hands.release if code in hands.down else hands.press)(code)
+
+
+@pytest.fixture
+def other_window(managed: Desk, own_xvfb: Xvfb) -> Iterator[int]:
+    """A second window, which has not got the focus."""
+    with client(own_xvfb, ["xev"]):
+        found = own_xvfb.xdotool("search", "--sync", "--onlyvisible", "--name", "Event Tester")
+        own_xvfb.xdotool("windowactivate", "--sync", managed.window)
+        managed.check_down()
+        yield int(found)
+
+
+@pytest.mark.parametrize("manager", ["openbox"], indirect=True)
+@pytest.mark.usefixtures("other_window")
+def test_alt_tab_round_to_the_same_window(managed: Desk, own_xvfb: Xvfb) -> None:
+    """The window manager has the keyboard until Alt is let go, which it keeps to itself."""
+    for last in (TAB, ESCAPE):
+        managed.hands.press(ALT)
+        managed.hands.strike(TAB)
+        own_xvfb.xdotool("search", "--sync", "--onlyvisible", "--class", CYCLING)
+        managed.hands.strike(last)
+        managed.hands.release(ALT)
+        managed.check_down()
+
+
+@pytest.mark.parametrize("manager", ["i3"], indirect=True)
+def test_alt_tab_to_another_window_and_back(managed: Desk, other_window: int) -> None:
+    """The focus moves while Alt is held."""
+    managed.hands.press(ALT)
+    for window in (other_window, managed.window):
+        managed.hands.strike(TAB)
+        until(lambda: managed.active() == window, "the focus to move")  # noqa: B023
+    managed.hands.release(ALT)
+    managed.check_down()
+
+
+def test_a_binding_of_the_window_managers(managed: Desk) -> None:
+    for order in ((SUPER, F), (F, SUPER)):
+        managed.hands.press(SUPER, F)
+        managed.hands.release(*order)
+        managed.check_down()
+
+
+def test_a_launcher_of_the_window_managers(managed: Desk, own_xvfb: Xvfb) -> None:
+    hands = managed.hands
+    for early in ((D,), (D, SUPER), (SUPER, D)):
+        hands.press(SUPER, D)
+        hands.release(*early)
+        menu = own_xvfb.xdotool("search", "--sync", "--onlyvisible", "--class", "dmenu")
+        hands.release(*{SUPER, D}.difference(early))
+        hands.strike(ESCAPE)
+        until(lambda: own_xvfb.window(int(menu)) is None, "dmenu to close")  # noqa: B023
+        managed.check_down()
