@@ -15,7 +15,7 @@ from glview import __version__
 from glview.doctor.facts import Node
 
 _DRM_VERSION = 0xC0406400
-PACKAGES = ("glfw", "numpy", "PyOpenGL", "dbus-next")
+PACKAGES = ("glfw", "numpy", "PyOpenGL", "dbus-next", "qemu.qmp")
 
 
 def versions() -> dict[str, str]:

@@ -1,21 +1,27 @@
-"""A QMP session on a connected Unix socket: greeting, capabilities, commands.
+"""A QMP session on a connected Unix socket: plain calls over QEMU's own client library.
 
-Messages are JSON objects, one a line. Events may come at any time, even before the greeting:
-QEMU counts a monitor as ready until its thread has seen to the next client (monitor/qmp.c).
-Nothing here needs them. (QEMU docs/interop/qmp-spec.rst)
+The library is asynchronous and reports a broken session in many ways, some of them
+assertions. Here every one of them becomes a `QmpError`.
 """
 
 from __future__ import annotations
 
-import array
-import json
+import asyncio
+import logging
 import socket
 import time
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+from qemu.qmp import ConnectError, ExecuteError, QMPClient
+from qemu.qmp.error import ProtocolError
+from qemu.qmp.qmp_client import GreetingError, NegotiationError
 
 from glview.errors import QmpError, QmpRefusedError
 from glview.text import printable
+
+_T = TypeVar("_T")
 
 COMMAND_TIMEOUT = 5.0
 """Seconds that QEMU has for the answers to all commands of a session."""
@@ -23,36 +29,43 @@ COMMAND_TIMEOUT = 5.0
 OWN_SOCKET = "give it a QMP socket of its own: -qmp unix:PATH,server=on,wait=off"
 NO_P2P_HINT = "start QEMU with -display dbus,p2p=yes"
 
-MAX_LINE = 1 << 20
-"""Bytes of a message; QEMU's greeting and answers have some hundred."""
-
-MAX_EVENTS = 10_000
-"""Events that may come before the message that is waited for."""
-
-_PART = 1 << 16
+_CLOSE_TIMEOUT = 1.0  # seconds; a peer that does not read may keep the library from closing
 _NO_P2P = "D-Bus display is not in use"  # ui/dbus.c; also for a display that is on a bus
+
+# The library logs each failure as well; here failures travel as QmpError.
+logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL + 1)
 
 
 class CommandError(QmpRefusedError):
     """QEMU answered a command with an error."""
 
 
+class NotReadyError(QmpRefusedError):
+    """Something else came in place of the greeting or of the answer to qmp_capabilities.
+
+    QEMU counts a monitor as ready until its thread has seen to the next client
+    (monitor/qmp.c), so an event may come before the greeting: another attempt may succeed.
+    """
+
+
 class Monitor:
     """A QMP session, which owns its socket. Use with `with`.
 
-    All methods raise `QmpError`: `QmpRefusedError` where QEMU refuses, or is no QEMU.
+    All methods raise `QmpError`: `QmpRefusedError` where QEMU refuses, or is no QEMU. Must not
+    be used in a thread that runs an asyncio loop.
     """
 
     def __init__(self, sock: socket.socket, timeout: float | None) -> None:
         """Wait `timeout` seconds for QEMU's greeting, None for ever, and agree on a session."""
         self._sock = sock
-        self._buffer = bytearray()
-        self._searched = 0  # bytes of the buffer that hold no end of line
-        self._number = 0
+        self._runner = asyncio.Runner()
+        self._client = QMPClient()
+        self._client.events.event_filter = lambda _event: False  # else events pile up
         try:
-            self._await_greeting(timeout)
+            # A task of the library that fails does so for a reason that is raised here, too.
+            self._runner.get_loop().set_exception_handler(lambda _loop, _context: None)
+            self._connect(timeout)
             self._deadline = time.monotonic() + COMMAND_TIMEOUT
-            self.execute("qmp_capabilities")
         except BaseException:
             self.close()
             raise
@@ -70,102 +83,73 @@ class Monitor:
 
     def close(self) -> None:
         """Close the socket. QEMU forgets the descriptors that it was only given by getfd."""
+        self._end()
+        self._runner.close()
         self._sock.close()
 
     def execute(self, command: str, *, fd: int | None = None, **arguments: object) -> object:
         """Run a command, with a copy of `fd` attached to it; return what QEMU answers."""
-        self._number += 1
-        request: dict[str, object] = {"execute": command, "id": self._number}
-        if arguments:
-            request["arguments"] = arguments
+
+        async def run() -> object:
+            if fd is not None:
+                self._client.send_fd_scm(fd)
+            return await self._client.execute(command, arguments or None)
+
         try:
-            self._send(json.dumps(request).encode() + b"\r\n", fd)
-            answer = self._answer()
+            return self._run(run(), max(self._deadline - time.monotonic(), 0.0))
+        except ExecuteError as error:
+            text = printable(str(error))
+            hint = NO_P2P_HINT if _NO_P2P in text else ""
+            raise CommandError(f"QEMU refuses: {text}", hint) from error
         except TimeoutError as error:
             raise QmpError("QEMU stopped answering on QMP", "is it stopped?") from error
-        except OSError as error:
-            raise QmpError("QEMU closed the QMP connection") from error
-        if answer is None:
-            raise QmpError("QEMU closed the QMP connection")
-        if "return" in answer:
-            return answer["return"]
-        raise _refusal(command, answer["error"])
+        except ProtocolError as error:
+            raise _unexpected() from error
+        except Exception as error:  # also assertions of the library
+            raise self._broken(error) from error
 
-    def _await_greeting(self, timeout: float | None) -> None:
-        deadline = None if timeout is None else time.monotonic() + timeout
+    def _run(self, work: Coroutine[Any, Any, _T], timeout: float | None) -> _T:
+        return self._runner.run(asyncio.wait_for(work, timeout))
+
+    def _connect(self, timeout: float | None) -> None:
         try:
-            greeting = self._next(deadline)
+            self._run(self._client.connect(self._sock), timeout)
         except TimeoutError as error:
             raise QmpError(
                 f"no QMP greeting within {timeout:g} s",
                 f"another QMP client may be connected, or QEMU is stopped; {OWN_SOCKET}",
             ) from error
-        except OSError as error:
-            raise QmpError("the connection was closed before any QMP greeting") from error
-        if greeting is None:
-            raise QmpError("the connection was closed before any QMP greeting")
-        if not isinstance(greeting.get("QMP"), dict):
-            raise _no_qmp()
+        except ConnectError as error:
+            raise self._refused(error) from error
+        except Exception as error:  # the library asserts where QEMU ends as soon as it has agreed
+            raise self._broken(error) from error
 
-    def _answer(self) -> dict[str, Any] | None:
-        """Return the answer to the newest command; None where QEMU hangs up."""
-        answer = self._next(self._deadline)
-        if answer is None:
-            return None
-        if answer.get("id") != self._number or ("return" in answer) == ("error" in answer):
-            raise QmpRefusedError("QEMU answered a QMP command with something else", OWN_SOCKET)
-        return answer
+    def _refused(self, error: ConnectError) -> QmpError:
+        """Put the failure of a greeting, or of qmp_capabilities, into words."""
+        cause = error.exc
+        if isinstance(cause, (EOFError, OSError)):
+            if self._client.greeting is None:
+                return QmpError("the connection was closed before any QMP greeting")
+            return _closed()
+        event = isinstance(cause, GreetingError) and isinstance(cause.exc, KeyError)
+        if event or isinstance(cause, NegotiationError):
+            return NotReadyError("QEMU did not agree to a QMP session", OWN_SOCKET)
+        return _no_qmp()
 
-    def _next(self, deadline: float | None) -> dict[str, Any] | None:
-        """Return the next message that is no event; None where QEMU hangs up.
+    def _broken(self, error: Exception) -> QmpError:
+        """Put a session that has ended into words, by the reason that the library gives last."""
+        reason = self._end() or error
+        if isinstance(reason, (ProtocolError, ValueError, RecursionError)):
+            return _unexpected()
+        return _closed()
 
-        Raises TimeoutError at `deadline` in monotonic seconds, OSError, and QmpRefusedError for
-        what is no JSON object.
-        """
-        for _ in range(MAX_EVENTS):
-            line = self._line(deadline)
-            if line is None:
-                return None
-            try:
-                message = json.loads(line)
-            except (ValueError, RecursionError):
-                raise _no_qmp() from None
-            if not isinstance(message, dict):
-                raise _no_qmp()
-            if "event" not in message:
-                return message
-        raise QmpRefusedError("QEMU sends QMP events without end, and no answer")
-
-    def _line(self, deadline: float | None) -> bytes | None:
-        while (end := self._buffer.find(b"\n", self._searched)) < 0:
-            self._searched = len(self._buffer)
-            if self._searched > MAX_LINE:
-                raise _no_qmp()
-            self._arm(deadline)
-            part = self._sock.recv(_PART)
-            if not part:
-                return None
-            self._buffer += part
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
-        self._searched = 0
-        return line
-
-    def _send(self, data: bytes, fd: int | None) -> None:
-        """Send all of it, the descriptor with the first byte."""
-        fds = array.array("i", () if fd is None else (fd,))
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)] if fds else []
-        while data:
-            self._arm(self._deadline)
-            data = data[self._sock.sendmsg([data], rights) :]
-            rights = []
-
-    def _arm(self, deadline: float | None) -> None:
-        """Give the next system call the time that is left. Raises TimeoutError."""
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
-            raise TimeoutError
-        self._sock.settimeout(left)
+    def _end(self) -> Exception | None:
+        """End the session; return the reason for which the library had ended it before."""
+        try:
+            self._run(self._client.disconnect(), _CLOSE_TIMEOUT)
+        except Exception as error:
+            return error
+        return None
 
 
 def _no_qmp() -> QmpRefusedError:
@@ -175,8 +159,9 @@ def _no_qmp() -> QmpRefusedError:
     )
 
 
-def _refusal(command: str, error: object) -> CommandError:
-    """Put QEMU's error answer into words."""
-    found = error.get("desc") if isinstance(error, dict) else None
-    text = printable(found) if isinstance(found, str) else f"{command} failed"
-    return CommandError(f"QEMU refuses: {text}", NO_P2P_HINT if _NO_P2P in text else "")
+def _unexpected() -> QmpRefusedError:
+    return QmpRefusedError("QEMU answered a QMP command with something else", OWN_SOCKET)
+
+
+def _closed() -> QmpError:
+    return QmpError("QEMU closed the QMP connection")

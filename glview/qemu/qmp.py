@@ -31,6 +31,7 @@ _CONNECT_ERRORS = {
     errno.EPROTOTYPE: "it is not a stream socket",
 }
 _FD_NAME = "glview"
+_ATTEMPTS = 5  # at a session, where QEMU was not ready for the next client yet
 
 
 def hand_over(path: str, timeout: float = GREETING_TIMEOUT) -> socket.socket:
@@ -48,7 +49,7 @@ def describe(path: str, timeout: float = GREETING_TIMEOUT) -> Vm:
     Asks by QMP alone: a display connection would take the place of another
     viewer's. Raises `QmpError`.
     """
-    from glview.qemu.described import read_vm  # brings json
+    from glview.qemu.described import read_vm  # brings asyncio
 
     return _named(path, read_vm, timeout)
 
@@ -57,12 +58,19 @@ def _named(
     path: str, act: Callable[[socket.socket, float | None], _Found], timeout: float
 ) -> _Found:
     """Call `act` with a connected QMP socket, which it closes; say in errors which one it was."""
-    try:
-        return act(_connect(path, timeout), timeout)
-    except QmpRefusedError as error:
-        raise QmpRefusedError(f"{path}: {error.args[0]}", error.hint) from error
-    except QmpError as error:
-        raise QmpError(f"{path}: {error.args[0]}", error.hint) from error
+    from glview.qemu.monitor import NotReadyError
+
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            return act(_connect(path, timeout), timeout)
+        except NotReadyError as error:
+            if not left:
+                raise QmpRefusedError(f"{path}: {error.args[0]}", error.hint) from error
+        except QmpRefusedError as error:
+            raise QmpRefusedError(f"{path}: {error.args[0]}", error.hint) from error
+        except QmpError as error:
+            raise QmpError(f"{path}: {error.args[0]}", error.hint) from error
+    raise AssertionError("the last attempt returns or raises")
 
 
 def hand_over_fd(monitor: socket.socket, timeout: float | None = GREETING_TIMEOUT) -> socket.socket:
@@ -71,13 +79,12 @@ def hand_over_fd(monitor: socket.socket, timeout: float | None = GREETING_TIMEOU
     `timeout` None waits for the greeting for as long as QEMU holds the socket
     open. Raises `QmpError`.
     """
-    from glview.qemu.monitor import Monitor  # brings json
+    from glview.qemu.monitor import Monitor  # brings asyncio
 
     with monitor:
         ours, theirs = socket.socketpair()
         try:
-            with theirs:
-                session = Monitor(monitor, timeout)
+            with theirs, Monitor(monitor, timeout) as session:
                 session.execute("getfd", fd=theirs.fileno(), fdname=_FD_NAME)
                 session.execute("add_client", protocol="@dbus-display", fdname=_FD_NAME)
         except BaseException:

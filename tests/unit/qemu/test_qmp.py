@@ -9,10 +9,12 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from glview.errors import QmpError, QmpRefusedError
+from glview.qemu import monitor
 from glview.qemu.qmp import hand_over, hand_over_fd
 
 GREETING = b'{"QMP": {"version": {"qemu": {"major": 7}}, "capabilities": []}}\r\n'
@@ -31,7 +33,7 @@ Serve = Callable[[Callable[[socket.socket], None]], str]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """A function that runs its argument on the next client of a socket, whose path it returns."""
+    """A function that runs its argument on each client of a socket, whose path it returns."""
     path = str(tmp_path / "qmp")
     threads: list[threading.Thread] = []
     with socket.socket(socket.AF_UNIX) as server:
@@ -40,15 +42,18 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
         def start(talk: Callable[[socket.socket], None]) -> str:
             def run() -> None:
-                client, _ = server.accept()
-                with client:
-                    talk(client)
+                with contextlib.suppress(OSError):  # the server is shut down at the end
+                    while True:
+                        client, _ = server.accept()
+                        with client, contextlib.suppress(OSError):
+                            talk(client)
 
             threads.append(threading.Thread(target=run, daemon=True))
             threads[-1].start()
             return path
 
         yield start
+        server.shutdown(socket.SHUT_RDWR)
         for thread in threads:
             thread.join(5)
 
@@ -107,64 +112,85 @@ def test_a_human_monitor(serve: Serve) -> None:
 EVENT = b'{"event": "RESET", "data": {"guest": true}, "timestamp": {"seconds": 1}}\r\n'
 
 
+def requests(client: socket.socket) -> Iterator[Any]:
+    """Yield the JSON values that a client sends; nothing need stand between them."""
+    text, decoder = "", json.JSONDecoder()
+    while data := client.recv(4096):
+        text += data.decode()
+        with contextlib.suppress(ValueError):  # a part is still to come
+            while text := text.lstrip():
+                request, end = decoder.raw_decode(text)
+                text = text[end:]
+                yield request
+
+
 def answer_all(client: socket.socket, before: bytes = b"") -> None:
     """Answer every command with success, `before` each answer something else."""
-    with client.makefile("rb") as lines:
-        for line in lines:
-            number = json.loads(line)["id"]
-            client.sendall(before + b'{"return": {}, "id": %d}\r\n' % number)
+    for request in requests(client):
+        answer = {"return": {}, "id": request.get("id")}
+        client.sendall(before + json.dumps(answer).encode() + b"\r\n")
+        before = EVENT
 
 
-def before_the_greeting(client: socket.socket) -> None:
-    """Greet as a monitor that still takes this client for the one before."""
-    client.sendall(EVENT + GREETING)
-    answer_all(client)
+def session(greeting: bytes, answer: bytes = b"") -> Callable[[socket.socket], None]:
+    """A server that greets so, and sends `answer` before its first answer."""
+
+    def talk(client: socket.socket) -> None:
+        client.sendall(greeting)
+        answer_all(client, answer)
+
+    return talk
 
 
-def before_the_answers(client: socket.socket) -> None:
-    client.sendall(GREETING)
-    answer_all(client, EVENT)
+def in_turn(*talks: Callable[[socket.socket], None]) -> Callable[[socket.socket], None]:
+    """A server that treats each client in its own way, later ones as the last."""
+    left = list(talks)
+
+    def talk(client: socket.socket) -> None:
+        (left.pop(0) if len(left) > 1 else left[0])(client)
+
+    return talk
 
 
-@pytest.mark.parametrize("disturb", [before_the_greeting, before_the_answers])
+@pytest.mark.parametrize("spoiled", [session(EVENT + GREETING), session(GREETING, EVENT)])
 def test_an_event_may_come_at_any_time(
-    serve: Serve, disturb: Callable[[socket.socket], None]
+    serve: Serve, spoiled: Callable[[socket.socket], None]
 ) -> None:
     """QEMU may send one even before it greets or answers a client."""
-    hand_over(serve(disturb)).close()
+    hand_over(serve(in_turn(spoiled, spoiled, session(GREETING)))).close()
 
 
-HOSTILE = [
-    *(b"[]", b"5", b"null", b"{}", b'{"QMP": 5}', b'{"return": {}}', b"[" * 100_000, b"\xff\xfe"),
-    *(b'{"QMP": {}}' + b" " * (2 << 20), b'{"a": ' + b"9" * 10_000 + b"}", b'"\\ud800"'),
-]
+NO_QMP = "does not speak QMP"
+NO_SESSION = "did not agree to a QMP session"
+HOSTILE = {
+    **dict.fromkeys((b"[]", b"5", b"null", b'{"QMP": 5}', b"[" * 100_000, b"\xff\xfe"), NO_QMP),
+    **dict.fromkeys((b'{"a": ' + b"9" * 10_000 + b"}", b'"\\ud800"', b" " * (11 << 20)), NO_QMP),
+    **dict.fromkeys((b"{}", b'{"return": {}}', b'{"QMP": {}}'), NO_SESSION),
+}
 
 
-@pytest.mark.parametrize("line", HOSTILE, ids=lambda line: repr(line[:20]))
-def test_greetings_that_are_none(serve: Serve, line: bytes) -> None:
+@pytest.mark.parametrize(
+    ("line", "words"), HOSTILE.items(), ids=[repr(line[:20]) for line in HOSTILE]
+)
+def test_greetings_that_are_none(serve: Serve, line: bytes, words: str) -> None:
     def talk(client: socket.socket) -> None:
         with contextlib.suppress(OSError):
             client.sendall(line + b"\n")
             until_hung_up(client)
 
-    with pytest.raises(QmpRefusedError, match="does not speak QMP"):
+    with pytest.raises(QmpRefusedError, match=words):
         hand_over(serve(talk))
 
 
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (b'{"return": {}}', "something else"),
-        (b'{"return": {}, "id": 7}', "something else"),
-        (b'{"return": {}, "error": {}, "id": 1}', "something else"),
-        (b'{"id": 1}', "something else"),
-        (b"[1]", "does not speak QMP"),
-        (b'{"error": {"desc": "\\u001b[2J no\\n"}, "id": 1}', r"QEMU refuses: \\x1b\[2J no\\n"),
-        (b'{"error": 5, "id": 1}', "qmp_capabilities failed"),
-        (b'{"error": {"desc": null}, "id": 1}', "qmp_capabilities failed"),
+        (b'{"id": 1}', NO_SESSION),
+        (b'{"error": {"desc": "no"}}', NO_SESSION),
+        (b"[1]", NO_SESSION),
     ],
 )
-def test_answers_that_are_none(serve: Serve, answer: bytes, words: str) -> None:
+def test_answers_to_the_capabilities_that_are_none(serve: Serve, answer: bytes, words: str) -> None:
     def talk(client: socket.socket) -> None:
         client.sendall(GREETING)
         client.recv(4096)
@@ -175,14 +201,50 @@ def test_answers_that_are_none(serve: Serve, answer: bytes, words: str) -> None:
         hand_over(serve(talk))
 
 
-def test_events_without_end(serve: Serve) -> None:
+SOMETHING_ELSE = "answered a QMP command with something else"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b'{"id": ID}', SOMETHING_ELSE),
+        (b"[1]", SOMETHING_ELSE),
+        (b"no JSON", SOMETHING_ELSE),
+        (b"[" * 100_000, SOMETHING_ELSE),
+        (
+            b'{"error": {"class": "X", "desc": "\\u001b[2J no\\n"}, "id": ID}',
+            r"refuses: \\x1b\[2J no",
+        ),
+        (b'{"error": 5, "id": ID}', SOMETHING_ELSE),
+        (b'{"error": {"desc": null}, "id": ID}', SOMETHING_ELSE),
+        (b'{"error": {"class": "X", "desc": "of no command"}}', SOMETHING_ELSE),
+    ],
+)
+def test_answers_that_are_none(serve: Serve, answer: bytes, words: str) -> None:
     def talk(client: socket.socket) -> None:
         client.sendall(GREETING)
-        with contextlib.suppress(OSError):
-            while True:
-                client.sendall(EVENT * 100)
+        asked = requests(client)
+        next(asked)
+        client.sendall(b'{"return": {}}\n')
+        number = json.dumps(next(asked)["id"]).encode()
+        client.sendall(answer.replace(b"ID", number) + b"\n")
+        until_hung_up(client)
 
-    with pytest.raises(QmpError, match="events without end"):
+    with pytest.raises(QmpRefusedError, match=words):
+        hand_over(serve(talk))
+
+
+def test_events_without_end(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitor, "COMMAND_TIMEOUT", 0.3)
+
+    def talk(client: socket.socket) -> None:
+        client.sendall(GREETING)
+        client.recv(4096)
+        client.sendall(b'{"return": {}}\n')
+        while True:
+            client.sendall(EVENT * 100)
+
+    with pytest.raises(QmpError, match="stopped answering"):
         hand_over(serve(talk))
 
 
@@ -209,10 +271,12 @@ def test_hang_up_in_the_middle(serve: Serve) -> None:
         hand_over(serve(talk))
 
 
-def test_hang_up_right_after_the_capabilities(serve: Serve) -> None:
+@pytest.mark.parametrize("answer", [b"", b'{"return": {}}\n'], ids=["unanswered", "answered"])
+def test_hang_up_right_after_the_capabilities(serve: Serve, answer: bytes) -> None:
     def talk(client: socket.socket) -> None:
         client.sendall(GREETING)
-        client.recv(4096)
+        next(requests(client))
+        client.sendall(answer)
 
     with pytest.raises(QmpError, match="closed the QMP connection"):
         hand_over(serve(talk))
