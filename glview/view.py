@@ -162,7 +162,7 @@ class View:
     def _arrange(self) -> None:
         """Place the picture in the window, for the eye and for the pointer."""
         if self.window is not None and self._guest != (0, 0):
-            self._place = fit(*self._guest, *self.window.size)
+            self._place = fit(*self._guest, *self.window.size, self.window.slack)
             self.controls.place(self._place, self._guest, self.window.scale)
 
     # -- time --------------------------------------------------------------

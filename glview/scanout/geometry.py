@@ -61,10 +61,16 @@ def span(width: int, height: int, stride: int, size: int) -> int:
     return stride * (height - 1) + width * size
 
 
-def fit(width: int, height: int, into_width: int, into_height: int) -> Rect:
-    """Place a picture in a window: exactly 1:1 where sizes match, else aspect-true, centred."""
+def fit(width: int, height: int, into_width: int, into_height: int, slack: int = 0) -> Rect:
+    """Place a picture in a window: exactly 1:1 where sizes match, else aspect-true, centred.
+
+    So many pixels of `slack` as the window may have more than the picture, because it
+    cannot have every size, stay black at its right and bottom.
+    """
     if width <= 0 or height <= 0 or into_width <= 0 or into_height <= 0:
         return Rect(0, 0, max(into_width, 0), max(into_height, 0))
+    if 0 <= into_width - width <= slack and 0 <= into_height - height <= slack:
+        return Rect(0, 0, width, height)
     if into_width * height <= into_height * width:
         w, h = into_width, max(1, round(height * into_width / width))
     else:

@@ -14,7 +14,7 @@ from typing import Any
 
 HIDDEN_AFTER = 0.1  # seconds without a callback
 
-_WL_SURFACE_FRAME = 3  # the request's number
+_WL_DISPLAY_SYNC, _WL_SURFACE_FRAME = 0, 3  # the requests' numbers
 _P = ctypes.c_void_p
 _Done = ctypes.CFUNCTYPE(None, _P, _P, ctypes.c_uint32)
 
@@ -35,9 +35,15 @@ class FrameCallbacks:
         self._on_hidden = on_hidden
         self._function = _Done(self._done)
         self._listener = (_P * 1)(ctypes.cast(self._function, _P))
-        self._callback = 0
+        self._callback = self._sync = self._syncing = 0
+        self._sync_function = _Done(self._synced)
+        self._sync_listener = (_P * 1)(ctypes.cast(self._sync_function, _P))
+        self._display = int(glfw.get_wayland_display())
         self._asked_at = 0.0
         self._hidden = False
+        # Frames with a callback, numbered from 1: the last that was drawn, the last that
+        # was shown and followed by all that the compositor had to say, one to tell of.
+        self.asked = self.settled = self.watched = 0
 
     def ask(self) -> None:
         """The next commit of the surface is a frame."""
@@ -49,9 +55,30 @@ class FrameCallbacks:
         if callback:
             self._lib.wl_proxy_add_listener(callback, self._listener, None)
             self._callback, self._asked_at = callback, time.monotonic()
+            self.asked += 1
+
+    def _settle(self) -> None:
+        """Have the compositor answer once more after this frame, where someone waits for it.
+
+        Sway sends the callback of a first frame and then the size of the window's tile.
+        """
+        if self._sync or not self.settled < self.watched <= self.asked:
+            return
+        callback = self._lib.wl_proxy_marshal_constructor(
+            _P(self._display), _WL_DISPLAY_SYNC, _P(self._interface), _P(None)
+        )
+        if callback:
+            self._lib.wl_proxy_add_listener(callback, self._sync_listener, None)
+            self._sync, self._syncing = callback, self.asked
+
+    def _synced(self, _data: object, _callback: object, _serial: int) -> None:
+        self._lib.wl_proxy_destroy(self._sync)
+        self._sync = 0
+        self.settled = self._syncing
 
     def _done(self, _data: object, _callback: object, _time: int) -> None:
         self._drop()
+        self._settle()
         self._tell(hidden=False)
 
     @property
@@ -83,3 +110,6 @@ class FrameCallbacks:
     def close(self) -> None:
         """No callback is wanted any more; before the window is destroyed."""
         self._drop()
+        if self._sync:
+            self._lib.wl_proxy_destroy(self._sync)
+            self._sync = 0

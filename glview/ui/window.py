@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from types import ModuleType
 from typing import Any, Literal, Protocol
@@ -12,6 +13,7 @@ from glview.ui import platform as window_system
 from glview.ui.frames import FrameCallbacks
 from glview.ui.keymap import Platform
 from glview.ui.sizing import SizeWishes
+from glview.wayland.surface import SurfaceSize, units_for
 
 # Drawing waits so long for a size that was asked for.
 _HOLD_TIME = 0.05
@@ -84,15 +86,19 @@ class Window:
         self._inside = self._moved = False
         self._position: tuple[float, float] | None = None
         self._hold_until = 0.0
-        self._handle = self._create(title, size)
+        self._handle = self._create(title, self._first_units(size))
         self.size: tuple[int, int] = glfw.get_framebuffer_size(self._handle)
         self._wishes = SizeWishes(self.size, time.monotonic())
         self._iconified = self._stalled = self._hidden = False
         self._frames: FrameCallbacks | None = None
+        self._logical: SurfaceSize | None = None
+        self._resettle = False
         if platform == "wayland":
             self._frames = FrameCallbacks(glfw, self._handle, self._stalled_now)
+            units = glfw.get_window_size(self._handle)
+            self._logical = SurfaceSize(size, units, self._content_scale, self._frames)
         self._listen()
-        if self.size != size:
+        if self._logical is None and self.size != size:
             self.ask_size(*size)
 
     # -- making it ---------------------------------------------------------
@@ -138,21 +144,52 @@ class Window:
 
     # -- size --------------------------------------------------------------
 
+    def _first_units(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the size in window units to make a window with that shows `size` pixels.
+
+        On Wayland a window has scale 1 until it is on an output: tell by the outputs.
+        """
+        if self.platform == "x11":
+            return size
+        glfw = self._glfw
+        scales = [glfw.get_monitor_content_scale(monitor)[0] for monitor in glfw.get_monitors()]
+        return units_for(size, max(1.0, min(scales, default=1.0)))
+
     def _resized(self, width: int, height: int) -> None:
         if (width, height) == self.size:
             return
         self.size = width, height
         self._hold_until = 0.0
-        self._events.on_resized(not self._wishes.answer(self.size, time.monotonic()))
+        if self._logical is None:
+            by_user = not self._wishes.answer(self.size, time.monotonic())
+        else:
+            by_user = self._logical.configured(self._glfw.get_window_size(self._handle))
+            self._resettle = True
+        self._events.on_resized(by_user)
 
     def ask_size(self, width: int, height: int) -> None:
         """Ask for a framebuffer of this size; the window manager may have other ideas."""
-        now = time.monotonic()
-        if not self._wishes.ask((width, height), now):
+        if self._logical is not None:
+            self._set_units(self._logical.ask((width, height), self._content_scale))
             return
-        self._hold_until = now + _HOLD_TIME
-        across, down = self.scale
-        self._glfw.set_window_size(self._handle, round(width / across), round(height / down))
+        now = time.monotonic()
+        if self._wishes.ask((width, height), now):
+            self._hold_until = now + _HOLD_TIME
+            self._set_units((width, height))
+
+    def _set_units(self, units: tuple[int, int] | None) -> None:
+        if units is not None:
+            self._glfw.set_window_size(self._handle, *units)
+
+    @property
+    def _content_scale(self) -> float:
+        """Framebuffer pixels per window unit before rounding, as Wayland says."""
+        return float(self._glfw.get_window_content_scale(self._handle)[0])
+
+    @property
+    def slack(self) -> int:
+        """How many pixels the framebuffer may be larger than was asked for, across and down."""
+        return 0 if self._logical is None else math.ceil(max(self.scale)) - 1
 
     @property
     def held(self) -> float:
@@ -230,6 +267,9 @@ class Window:
         silent = self._inside and self.has_events
         self._moved = False
         self._glfw.poll_events()
+        if self._resettle and self._logical is not None:
+            self._resettle = False
+            self._set_units(self._logical.follow(self._content_scale))
         if silent and self._inside and not self._moved:
             # GLFW on X11 drops a motion to where it warped the pointer last: to 0, 0 at first.
             self._motion(*self._glfw.get_cursor_pos(self._handle))
@@ -242,6 +282,8 @@ class Window:
 
     def _entered(self, inside: bool) -> None:
         self._inside = inside
+        if inside and self._logical is not None:
+            self._set_units(self._logical.let_go(self._content_scale))
         self._events.on_inside(inside)
 
     @property

@@ -34,6 +34,8 @@ close-animation=none
 class Weston(Child):
     """Weston with the pixman renderer, its output at the top left of `xvfb`.
 
+    The output has `width` x `height` pixels, `scale` of them to a unit of windows.
+
     `shell` is `desktop`, which leaves windows their size, or `kiosk`, which
     makes each as large as the output, as a tiling compositor does. Keys and
     pointer events come from `xvfb.xdotool` and reach clients through weston's
@@ -49,10 +51,12 @@ class Weston(Child):
         height: int = 900,
         *,
         shell: str = "desktop",
+        scale: int = 1,
     ) -> None:
         self.folder = folder
         self._xvfb = xvfb
         self._size = width, height
+        self.scale = scale
         folder.chmod(0o700)  # demanded of an XDG_RUNTIME_DIR
         self.socket = folder / "wayland-test"
         config = folder / "weston.ini"
@@ -63,7 +67,8 @@ class Weston(Child):
             [
                 *("weston", "--backend", _module("x11-backend"), "--debug"),
                 *("--shell", _module(f"{shell}-shell"), "--config", str(config)),
-                *("--socket", self.socket.name, f"--width={width}", f"--height={height}"),
+                *("--socket", self.socket.name, f"--width={width // scale}"),
+                *(f"--height={height // scale}", f"--scale={scale}"),
                 "--renderer=pixman" if version() >= (12, 0) else "--use-pixman",
             ],
             folder / "weston.log",

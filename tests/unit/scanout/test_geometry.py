@@ -51,3 +51,17 @@ def test_impossible_sizes(size: tuple[int, int]) -> None:
 )
 def test_fit(picture: tuple[int, int], window: tuple[int, int], place: Rect) -> None:
     assert fit(*picture, *window) == place
+
+
+@pytest.mark.parametrize(
+    ("window", "slack", "place"),
+    [
+        ((642, 482), 1, Rect(0, 0, 641, 481)),
+        ((643, 481), 2, Rect(0, 0, 641, 481)),
+        ((641, 481), 2, Rect(0, 0, 641, 481)),
+        ((643, 482), 1, Rect(0, 0, 642, 482)),
+        ((640, 480), 1, Rect(0, 0, 640, 480)),
+    ],
+)
+def test_slack_stays_black(window: tuple[int, int], slack: int, place: Rect) -> None:
+    assert fit(641, 481, *window, slack) == place
