@@ -12,7 +12,8 @@ if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
 import os
 from typing import NoReturn
 
-_LAST_RESORT = 18  # ResourceError's, where not even `glview.errors` can be loaded
+# Exit codes of InstallError and ResourceError, where not even `glview.errors` can be loaded.
+_MISSING, _SHORT = 20, 18
 
 
 def main() -> NoReturn:
@@ -38,7 +39,8 @@ def _too_early(error: BaseException) -> int:
         problem = describe(error)
         text, code = str(problem), problem.exit_code
     except BaseException:
-        text, code = f"glview cannot start: {type(error).__name__}: {error}", _LAST_RESORT
+        text = f"cannot start: {type(error).__name__} {error}"
+        code = _MISSING if isinstance(error, ImportError) else _SHORT
     os.write(2, f"glview: {text}\n".encode("ascii", "backslashreplace"))
     return code
 

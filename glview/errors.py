@@ -184,8 +184,12 @@ class InternalError(GlviewError):
 
 _REPORT = "a fault of glview itself; -v shows where, please report it"
 _REINSTALL = "install glview again, with what it depends on"
-_LACKS_MEMORY = "free some, or raise its limit with ulimit -v"
-_NO_ROOM = ("failed to map segment", "cannot allocate memory", "can't start new thread")
+_NO_FILES = os.strerror(errno.EMFILE)
+_NO_MEMORY = (
+    os.strerror(errno.ENOMEM),
+    "failed to map segment",  # all that the loader of libraries tells
+    "can't start new thread",
+)
 
 
 def describe(error: BaseException) -> GlviewError:
@@ -193,27 +197,28 @@ def describe(error: BaseException) -> GlviewError:
 
     Loads nothing: descriptors and memory may have run out.
     """
-    match error:
-        case GlviewError():
-            return error
-        case MemoryError():
-            return ResourceError("there is not enough memory", _LACKS_MEMORY)
-        case OSError():
-            return _refused(error)
-        case ImportError() | RuntimeError() if any(sign in str(error) for sign in _NO_ROOM):
-            return ResourceError(f"the system refuses: {error}", _LACKS_MEMORY)
-        case ImportError():
-            return InstallError(f"cannot be loaded: {error}", _REINSTALL)
+    if isinstance(error, GlviewError):
+        return error
+    if lack := shortage(error):
+        return lack
+    if isinstance(error, OSError):
+        where = f": {error.filename}" if error.filename else ""
+        return ResourceError(f"the system refuses: {error.strerror or error}{where}")
+    if isinstance(error, ImportError):
+        return InstallError(f"a part of glview cannot be loaded: {error}", _REINSTALL)
     return InternalError(f"{type(error).__name__}: {error}", _REPORT)
 
 
-def _refused(error: OSError) -> GlviewError:
-    if error.errno in (errno.EMFILE, errno.ENFILE):
+def shortage(error: BaseException) -> ResourceError | None:
+    """Return descriptors or memory having run out as an error, if an exception tells of that."""
+    text = str(error)
+    if _NO_FILES in text or (isinstance(error, OSError) and error.errno == errno.ENFILE):
         limit = os.sysconf("SC_OPEN_MAX")
         return ResourceError(
             f"no more files can be opened; the limit is {limit}", "raise it with ulimit -n"
         )
-    if error.errno == errno.ENOMEM:
-        return ResourceError("there is not enough memory", _LACKS_MEMORY)
-    where = f": {error.filename}" if error.filename else ""
-    return ResourceError(f"the system refuses: {error.strerror or error}{where}")
+    if isinstance(error, MemoryError) or any(sign in text for sign in _NO_MEMORY):
+        return ResourceError(
+            "there is not enough memory", "free some, or raise the limit with ulimit -v"
+        )
+    return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import sys
 
 from glview.text import printable, printable_lines
 
@@ -30,6 +32,15 @@ def set_up(verbose: int) -> None:
     logging.basicConfig(level=level, handlers=[handler])
     for library in ("OpenGL", "asyncio"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    sys.unraisablehook = _ignored
+
+
+def _ignored(found: sys.UnraisableHookArgs) -> None:
+    """Write what Python would say of an exception in a finaliser, with `-v` alone."""
+    with contextlib.suppress(MemoryError):
+        log.info(
+            "ignored: %s in %s", found.exc_type.__name__, found.object, exc_info=found.exc_value
+        )
 
 
 def traceback_of(error: BaseException) -> None:

@@ -17,6 +17,7 @@ from glview.text import printable
 log = logging.getLogger(__name__)
 
 _TEXT_LIMIT = 200  # characters of an exception's own text
+_NO_MEMORY = "out of memory"  # not even enough to say where
 
 
 class Thread(threading.Thread):
@@ -51,7 +52,11 @@ class Thread(threading.Thread):
         try:
             self._body()
         except BaseException as error:  # SystemExit, too, would end the thread in silence
-            self._failed(describe(f"the {self.name} thread", error))
+            try:
+                line = describe(f"the {self.name} thread", error)
+            except MemoryError:
+                line = _NO_MEMORY
+            self._failed(line)
 
 
 def describe(where: str, error: BaseException) -> str:

@@ -28,7 +28,12 @@ from glview.dbus.limits import MAX_UNSENT_MESSAGES
 from glview.dbus.nextbus import NextBus, close_all, from_next, to_next
 from glview.dbus.transport import TIMEOUT, SignalHandler, Transport
 from glview.dbus.wire import SIGNAL, Message, unwrap
-from glview.errors import CallError, ConnectError, InternalError, ProtocolError, VmGoneError
+from glview.errors import (
+    CallError,
+    InternalError,
+    ProtocolError,
+    VmGoneError,
+)
 from glview.threads import Thread, describe
 
 log = logging.getLogger(__name__)
@@ -48,8 +53,8 @@ class BusConnection(Transport):
     def __init__(self, sock: socket.socket) -> None:
         """Say Hello on an authenticated socket, which is owned from here on.
 
-        Raises `ConnectError` when the bus hangs up or does not answer, `ResourceError`
-        where no thread can be had.
+        Raises `ConnectError` when the bus hangs up or does not answer, `AuthError` when it
+        does so and is another user's, `ResourceError` where no thread can be had.
         """
         self.fault = ""
         self._sock = sock
@@ -59,6 +64,7 @@ class BusConnection(Transport):
         self._lock = threading.Lock()  # of the three above
         self._replies: dict[int, Future[NextMessage]] = {}
         self._hello: Future[None] = Future()
+        owner = sasl.peer_uid(sock)
         self._thread = Thread("dbus-next", lambda: asyncio.run(self._serve()), self._died)
         try:
             self._thread.start()
@@ -71,7 +77,7 @@ class BusConnection(Transport):
             self._thread.join()
             if self.fault:
                 raise InternalError(self.fault) from error
-            raise ConnectError("the D-Bus bus hung up or did not answer Hello") from error
+            raise sasl.no_hello(owner) from error
 
     @classmethod
     def connect(cls, addresses: str) -> BusConnection:

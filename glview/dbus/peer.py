@@ -97,12 +97,17 @@ class PeerConnection(Transport):
     def to_bus(cls, address_text: str, timeout: float | None = 10.0) -> Self:
         """Connect to a message bus; `unique_name` is what it calls us.
 
-        Raises AddressError, ConnectError, AuthError, NotDBusError, CallError, VmGoneError.
+        Raises AddressError, ConnectError, AuthError, NotDBusError.
         """
-        connection = cls.over(address.connect(address_text), timeout)
+        sock = address.connect(address_text)
+        owner = sasl.peer_uid(sock)
+        connection = cls.over(sock, timeout)
         try:
             connection.is_bus = True
             (connection.unique_name,) = connection._call_bus("Hello", timeout=timeout)
+        except (CallError, VmGoneError) as error:
+            connection.close()
+            raise sasl.no_hello(owner) from error
         except BaseException:
             connection.close()
             raise

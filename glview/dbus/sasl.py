@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from struct import unpack
 from time import monotonic
 
-from glview.errors import AuthError, NoAnswerError, NotDBusError
+from glview.errors import AuthError, ConnectError, NoAnswerError, NotDBusError
 
 MAX_LINE = 1024  # bytes; the longest real ones, OK and REJECTED, have about 60
 MAX_LINES = 32
@@ -59,7 +59,7 @@ def accept(sock: socket.socket, timeout: float | None = 10.0) -> None:
     """
     with _dialogue(sock, timeout) as dialogue:
         dialogue.nul()
-        _Server(dialogue, _peer_uid(sock)).run()
+        _Server(dialogue, peer_uid(sock)).run()
 
 
 def _expect(word: str, line: str) -> None:
@@ -85,7 +85,22 @@ def _guess(line: str) -> str:
     return next((hint for mark, hint in _OTHER_PROTOCOLS.items() if begin.startswith(mark)), "")
 
 
-def _peer_uid(sock: socket.socket) -> int:
+def no_hello(owner: int) -> AuthError | ConnectError:
+    """Return the error of a bus of user `owner` that hung up before it answered Hello.
+
+    A session bus does that to other users, root among them: it authenticates anyone first.
+    """
+    ours = os.geteuid()
+    if owner == ours:
+        return ConnectError("the D-Bus bus hung up or did not answer Hello")
+    return AuthError(
+        f"the D-Bus bus belongs to user {owner}, and refuses user {ours}",
+        "run glview as that user, not through sudo",
+    )
+
+
+def peer_uid(sock: socket.socket) -> int:
+    """Return the user of the process at the other end of a Unix socket."""
     _pid, uid, _gid = unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return int(uid)
 

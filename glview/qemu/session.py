@@ -14,7 +14,15 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from glview.dbus.limits import TooLargeError
-from glview.errors import GlviewError, InternalError, ProtocolError, ResourceError, VmGoneError
+from glview.errors import (
+    GlviewError,
+    InternalError,
+    ProtocolError,
+    ResourceError,
+    VmGoneError,
+    describe,
+    shortage,
+)
 from glview.qemu import discovery
 from glview.qemu.display import Console
 from glview.qemu.events import (
@@ -112,7 +120,10 @@ class Session:
         except GlviewError as problem:
             error = problem
         except OSError as problem:
-            error = ResourceError(f"the connection failed: {problem.strerror or problem}")
+            failed = f"the connection failed: {problem.strerror or problem}"
+            error = shortage(problem) or ResourceError(failed)
+        except (MemoryError, ImportError) as problem:
+            error = describe(problem)
         self._post(Ended(error))
 
     def _failed(self, line: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import importlib.util
 import os
 import select
@@ -13,7 +14,7 @@ from functools import cache
 from types import ModuleType
 
 from glview import ending
-from glview.errors import NoDisplayError
+from glview.errors import InstallError, NoDisplayError
 from glview.ui.keymap import Platform
 
 
@@ -37,7 +38,10 @@ def choose() -> Platform:
 
 
 def load_glfw(platform: Platform) -> ModuleType:
-    """Import glfw with its library for `platform`, and initialise it. Raises NoDisplayError."""
+    """Import glfw with its library for `platform`, and initialise it.
+
+    Raises NoDisplayError, and InstallError where there is no such library.
+    """
     os.environ["PYGLFW_LIBRARY_VARIANT"] = platform
     library = _bundled_library(platform)
     if library is not None:  # named outright, it is not searched for with a child process each
@@ -45,7 +49,7 @@ def load_glfw(platform: Platform) -> ModuleType:
     try:
         import glfw
     except ImportError as error:
-        raise NoDisplayError(f"glfw cannot be loaded: {error}") from None
+        raise InstallError(f"glfw cannot be loaded: {error}", "pip install glfw") from None
     glfw.ERROR_REPORTING = "ignore"
     faults = collect_faults(glfw)
     if platform == "x11":
@@ -55,6 +59,8 @@ def load_glfw(platform: Platform) -> ModuleType:
     if not started:
         where = "WAYLAND_DISPLAY" if platform == "wayland" else "DISPLAY"
         cause = faults[-1] if faults else "no reason given"
+        if (lack := os.strerror(errno.EMFILE)) in cause:
+            raise OSError(errno.EMFILE, lack)
         raise NoDisplayError(f"cannot use {where}={os.environ.get(where, '')}: {cause}")
     return glfw
 
