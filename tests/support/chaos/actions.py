@@ -35,8 +35,7 @@ def _let_go(world: World, key: str) -> None:
     if world.is_stopped("X"):
         world.later(0.1, lambda: _let_go(world, key))
     elif key in world.held:
-        world.held.discard(key)
-        world.xdotool("keyup", key)
+        world.let_go(key)
 
 
 def change_modes(world: World, seat: Seat, rng: random.Random) -> None:
@@ -97,8 +96,9 @@ def kill_vm(world: World, seat: Seat, rng: random.Random) -> None:
     world.later(rng.uniform(0.0, 1.0), lambda: world.start_vm(seat))
 
 
-def kill_x(world: World, _seat: Seat, _rng: random.Random) -> None:
-    """Kill the X server; the next one has another number."""
+def kill_x(world: World, seat: Seat, rng: random.Random) -> None:
+    """Kill the X server while a key is held; the next one has another number."""
+    press(world, seat, rng)
     world.say("kill: X")
     world.replace_x()
 
@@ -113,8 +113,10 @@ def kill_bus(world: World, _seat: Seat, rng: random.Random) -> None:
 
 
 def end_viewer(world: World, seat: Seat, rng: random.Random) -> None:
-    """Ask the viewer to end."""
-    world.leave(seat, rng.choice(ENDING))
+    """Ask the viewer to end while a key is held."""
+    press(world, seat, rng)
+    number = rng.choice(ENDING)
+    world.later(rng.uniform(0.0, 0.3), lambda: world.leave(seat, number))
 
 
 Action = Callable[[World, Seat, random.Random], None]

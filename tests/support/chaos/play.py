@@ -19,6 +19,9 @@ from tests.support.viewer import Viewer
 EVERY = 0.4
 """Seconds between two things that happen, on average."""
 
+CALM = 6.0
+"""Seconds between two moments at which nobody holds a key and nothing stands still."""
+
 START = 0.8
 """Seconds of a viewer's start, at each moment of which a signal has to end it in order."""
 
@@ -55,8 +58,11 @@ def play(folder: Path, seed: int, seconds: float, *, viewers: bool) -> Found:
 
 def _happen(world: World, rng: random.Random, seconds: float) -> None:
     """Have one thing after the other happen."""
-    begin, at = time.monotonic(), 0.0
+    begin, at, calm = time.monotonic(), 0.0, CALM
     while time.monotonic() < begin + seconds:
+        if time.monotonic() >= begin + calm:
+            world.calm()
+            calm += CALM
         if time.monotonic() >= begin + at:
             (action,) = rng.choices(list(ACTIONS), list(ACTIONS.values()))
             action(world, rng.choice(world.seats), random.Random(rng.random()))

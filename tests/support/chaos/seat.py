@@ -90,7 +90,7 @@ class Seat:
             waits.watch(self.qemu.pid, strace.SENDER)
             waits.watch(strace.tracer(self.qemu))
         if self.viewer is not None:
-            waits.watch(self.viewer.pid)
+            waits.watch(self.viewer.pid, Path(sys.executable).name)  # not those that draw
 
     def keys_down(self) -> set[str]:
         """Return the keys that the guest's keyboard has down, by QEMU's trace of input."""
@@ -101,6 +101,12 @@ class Seat:
                 assert found, line
                 (down.add if found[2] == "1" else down.discard)(found[1])
         return down
+
+    def stuck(self) -> set[str]:
+        """Return the keys that are down in the guest, but for those that have an excuse."""
+        down = self.keys_down()
+        self.excused &= down
+        return down - self.excused
 
     def samples(self) -> list[Sample]:
         """Return what the meter measured while neither the VM nor the viewer was stopped."""

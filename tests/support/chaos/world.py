@@ -25,13 +25,19 @@ TICK = 0.01
 ENDS_WITHIN = 5.0 * PATIENCE
 """Seconds until a viewer has ended, from a signal or from when its surroundings run again."""
 
-LIFTED_WITHIN = 3.0 * PATIENCE
+LIFTED_WITHIN = 1.5 * PATIENCE
 """Seconds until no key is down in a guest whose viewer has ended."""
 
 RESUMED = 0.02
 """Seconds until a process that was stopped has come to itself."""
 
 NO_DISPLAY = 10
+
+
+def has_traceback(output: str) -> bool:
+    """Return True for a traceback, unless SIGINT came before glview's first line was run."""
+    too_early = "KeyboardInterrupt" in output and "__main__.py" not in output
+    return ("Traceback" in output or "Fatal Python" in output) and not too_early
 
 
 class World:
@@ -94,13 +100,24 @@ class World:
         self.counts[what.partition(":")[0]] += 1
         self.log.append(f"{time.time() - self._begin:8.3f} {what}")
 
-    def come_to_rest(self) -> None:
-        """Resume everything and end the viewers: each goes, and no key stays down."""
+    def calm(self) -> None:
+        """Resume everything and let go of all keys: none stays down in a guest."""
         for name in list(self._stopped):
             self.resume(name)
+        for key in list(self.held):
+            self.let_go(key)
+        while down := {seat.name: keys for seat in self.seats if (keys := seat.stuck())}:
+            self.turn()
+            if time.monotonic() - self._disturbed > LIFTED_WITHIN:
+                self._fault(f"keys are down that nobody holds: {down}")
+                break
+
+    def come_to_rest(self) -> None:
+        """Have all be calm, and end the viewers: each goes, and no key stays down."""
         for _, _, job in sorted(self._due):
             job()
         self._due.clear()
+        self.calm()
         self._viewers = False  # no new ones
         for seat in self.seats:
             if not self.is_leaving(seat):
@@ -201,6 +218,12 @@ class World:
             return False
         return True
 
+    def let_go(self, key: str) -> None:
+        """Have a key go up on the X server, which must be running."""
+        self.held.discard(key)
+        self.xdotool("keyup", key)
+        self._disturbed = time.monotonic()
+
     # -- what has to hold --------------------------------------------------
 
     def _look_after(self, seat: Seat) -> None:
@@ -227,7 +250,7 @@ class World:
         self.resume(f"viewer {seat.name}")
         asked = self._leaving.pop(seat.name, None)
         self.say(f"exit {code}: viewer {seat.name}")
-        if "Traceback" in viewer.output or "Fatal Python" in viewer.output:
+        if has_traceback(viewer.output):
             self._fault(f"a traceback in the viewer of {seat.name}, exit code {code}", viewer)
         elif code not in (0, NO_DISPLAY, -signal.SIGKILL) and asked is None:
             self._fault(f"the viewer of {seat.name} ended with {code}", viewer)
@@ -237,13 +260,11 @@ class World:
 
     def _check_keys(self, seat: Seat) -> None:
         """No key is down in the guest once its viewer has ended."""
-        down = seat.keys_down()
-        seat.excused &= down
-        if seat.qemu is None or not down - seat.excused:
+        if not seat.stuck():
             self._checking.pop(seat.name)
         elif self._overdue(self._checking, seat, LIFTED_WITHIN):
-            self._fault(f"keys left down in {seat.name}: {down - seat.excused}")
-            seat.excused |= down
+            self._fault(f"keys left down in {seat.name}: {seat.stuck()}")
+            seat.excused |= seat.keys_down()
             self._checking.pop(seat.name)
 
     def _fault(self, what: str, viewer: Viewer | None = None) -> None:
