@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import queue
+import threading
+from collections import deque
 from typing import NamedTuple
 
 from glview.errors import GlviewError
@@ -81,3 +84,30 @@ Event = (
     | Replaced
     | Ended
 )
+
+
+class EventQueue:
+    """Events on their way to the main thread, oldest first. Any thread.
+
+    Of several `PointerKind` in a row only the newest is kept: a VM may change it as often as
+    it likes while the main thread waits for the window system. All others are few.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._events: deque[Event] = deque()
+
+    def put(self, event: Event) -> None:
+        """Add an event. Never waits."""
+        with self._lock:
+            last = self._events[-1] if self._events else None
+            if isinstance(event, PointerKind) and isinstance(last, PointerKind):
+                self._events.pop()
+            self._events.append(event)
+
+    def get_nowait(self) -> Event:
+        """Return the oldest event. Raises queue.Empty where there is none."""
+        with self._lock:
+            if not self._events:
+                raise queue.Empty
+            return self._events.popleft()

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -33,6 +34,7 @@ _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _LAST_WORDS = 2.0  # seconds from a broken QMP connection to QEMU's end, if it is one
 _UNTIL_KILLED = 3.0  # seconds that the supervisor has for ending after all else
 _KEPT_LINES = 4
+_LONGEST_LINE = 1 << 14  # bytes; a longer one goes on in parts
 _NO_PROGRAM = "on Debian and Ubuntu: apt install qemu-system-x86"
 _SHOWN_WORDS, _SHOWN_LENGTH = 4, 80
 _ARGS = 'a script has to pass "$@" on to QEMU'
@@ -212,7 +214,7 @@ class QemuProcess:
     def _pass_on(self, stderr: IO[bytes]) -> None:
         """Copy QEMU's stderr to ours, all but its report of the signal that it is sent."""
         with stderr:
-            for line in stderr:
+            for line in iter(partial(stderr.readline, _LONGEST_LINE), b""):
                 if self._stopping and b"terminating on signal" in line:
                     continue
                 self._tail.append(line.decode(errors="replace").strip())

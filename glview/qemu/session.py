@@ -31,6 +31,7 @@ from glview.qemu.events import (
     Connected,
     Ended,
     Event,
+    EventQueue,
     Gone,
     Replaced,
     StillWaiting,
@@ -76,7 +77,7 @@ class Session:
         recorder: Recorder = OFF,
     ) -> None:
         """`wake` is called, on any thread, when there is something for the main thread."""
-        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self.events = EventQueue()
         self._way = way
         self._wanted_console = console
         self._wake = wake

@@ -7,6 +7,7 @@ microseconds of CLOCK_MONOTONIC, with nanoseconds as decimals.)
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
@@ -27,6 +28,8 @@ LISTENER, MAIN, SCREEN = 1, 2, 3
 _TRACKS = {LISTENER: "listener thread", MAIN: "main thread", SCREEN: "screen"}
 BACKLOG = 1024
 """Frames that wait to be written while the disk is slow; older ones are left out."""
+MOST_UPDATES = 32 * BACKLOG
+"""Updates of such frames together, of some 300 bytes each; newer ones are left out."""
 
 _LAST = 2.0  # seconds that the end of the viewer waits for the disk, or for a reader
 
@@ -46,6 +49,7 @@ class Trace:
         self._fd = self._open()
         self._frames: deque[tuple[Frame, list[Update]]] = deque(maxlen=BACKLOG)
         self._left_out = 0
+        self._taken = self._gone = 0  # updates so far, each counted by one thread
         self._wake = threading.Event()
         self._closed = False
         self.failed = False
@@ -70,7 +74,14 @@ class Trace:
 
     def put(self, frame: Frame, updates: list[Update]) -> None:
         """This frame is through. Never waits."""
-        self._left_out += len(self._frames) == BACKLOG
+        full = self._taken - self._gone + len(updates) > MOST_UPDATES
+        self._left_out += full or len(self._frames) == BACKLOG
+        if full:
+            return
+        if len(self._frames) == BACKLOG:
+            with contextlib.suppress(IndexError):  # written just now
+                self._taken -= len(self._frames.popleft()[1])
+        self._taken += len(updates)
         self._frames.append((frame, updates))
         self._wake.set()
 
@@ -121,7 +132,11 @@ class Trace:
             self._wake.clear()
             closed = self._closed
             while self._frames:
-                frame, updates = self._frames.popleft()
+                try:
+                    frame, updates = self._frames.popleft()
+                except IndexError:  # `put` was faster
+                    break
+                self._gone += len(updates)
                 for event in events(frame, updates, screen_free):
                     self._file.write(",\n" + json.dumps(event))
                 screen_free = max(screen_free, frame.shown)

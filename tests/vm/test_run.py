@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from glview import output
 from glview.dbus.peer import PeerConnection
 from glview.errors import LaunchError
 from glview.qemu.demo import demo_command, start_demo
@@ -99,6 +100,39 @@ def stand_in(folder: Path, script: str) -> str:
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
     return str(path)
+
+
+@pytest.fixture
+def unheard() -> Iterator[None]:
+    """What goes to the standard error is lost."""
+    before = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    yield
+    output.flush()
+    os.dup2(before, 2)
+    os.close(before)
+    os.close(null)
+
+
+@pytest.mark.usefixtures("unheard")
+def test_a_program_that_writes_a_line_without_end(tmp_path: Path) -> None:
+    """It goes on in parts as it comes; of the last words few are kept."""
+    script = "head -c 80000000 /dev/zero >&2\necho the last words >&2\nexit 3"
+    Path("/proc/self/clear_refs").write_text("5")  # the most memory is what there is now
+    before = most_memory()
+    process = start([stand_in(tmp_path, script)])
+    with pytest.raises(LaunchError, match="exit code 3") as caught:
+        process.open_display()
+    process.stop()
+    assert len(str(caught.value)) < 1000
+    assert most_memory() - before < 64.0
+
+
+def most_memory() -> float:
+    """The most memory that this process had, in MiB."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def test_stop_from_another_thread_ends_the_wait_for_the_display(tmp_path: Path) -> None:

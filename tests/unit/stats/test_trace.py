@@ -12,7 +12,7 @@ import pytest
 
 from glview.errors import OutputError
 from glview.stats.recorder import COPIED, Recorder
-from glview.stats.trace import BACKLOG, Trace
+from glview.stats.trace import BACKLOG, MOST_UPDATES, Trace
 from tests.support.stats import EXACT, journeys, read_trace
 from tests.unit.stats.test_recorder import come, show
 
@@ -122,3 +122,24 @@ def test_a_disk_that_stands_still(tmp_path: Path) -> None:
     found = journeys(read_trace(copy))
     assert 2 * BACKLOG in found
     assert BACKLOG <= len(found) < 2 * BACKLOG
+
+
+def test_frames_of_many_updates(tmp_path: Path) -> None:
+    """What waits is bounded by the updates, too: a flood has some hundred in each frame."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    recorder = Recorder()
+    recorder.start()
+    trace = Trace(path)  # and nobody reads it
+    recorder.sink = trace.put
+    for _ in range(100):
+        for _ in range(500):
+            come(recorder)
+        show(recorder)
+    waiting = sum(len(updates) for _, updates in trace._frames)
+    assert MOST_UPDATES // 2 < waiting <= MOST_UPDATES
+    with path.open("rb") as file, ThreadPoolExecutor() as pool:
+        rest = pool.submit(file.read)
+        trace.close()
+        rest.result()
+    assert trace._taken == trace._gone
