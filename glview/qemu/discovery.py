@@ -20,7 +20,6 @@ from glview.errors import (
 )
 from glview.qemu.display import VM_PATH, console_path, get_all
 from glview.qemu.properties import CONSOLE, VM
-from glview.qemu.waiting import mends
 from glview.text import columns, padded, printable
 
 log = logging.getLogger(__name__)
@@ -249,7 +248,8 @@ def wait_for_vm(
     Looks again when a program joins or leaves the bus: a VM that queues behind
     another causes no other signal. `deadline` is by `time.monotonic`. Returns None
     when `stop` is set. Raises `AmbiguousVmError`, `NoVmError` at the deadline,
-    `VmGoneError` when the bus goes.
+    `VmGoneError` when the bus goes, `CallError` when it does not answer: a new
+    connection leaves what floods this one behind.
     """
     changed = threading.Event()
 
@@ -280,9 +280,9 @@ def _watch(
             changed.clear()
         try:
             return choose_vm(list_vms(transport), wanted)
-        except (NoVmError, CallError) as error:  # CallError: a bus that stands still, say
+        except NoVmError:
             now = time.monotonic()
-            if not mends(error) or (deadline is not None and now >= deadline):
+            if deadline is not None and now >= deadline:
                 raise
         again = now + (_SOON if now < settled else _RESCAN)
         _sleep(again if deadline is None else min(again, deadline), stop, changed)
