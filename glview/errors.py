@@ -20,6 +20,7 @@ GlviewError
  +- ResourceError      18   the system refuses what glview needs: memory, descriptors, threads
  +- InternalError      19   a fault of glview itself
  +- InstallError       20   a module or library that glview needs cannot be loaded
+ +- NoDescriptorsError 21   a socket that leads to the VM passes no descriptors
 """
 
 from __future__ import annotations
@@ -174,6 +175,12 @@ class InstallError(GlviewError):
     """A module or library that glview needs cannot be loaded."""
 
     exit_code = 20
+
+
+class NoDescriptorsError(GlviewError):
+    """A socket leads to the VM that passes bytes, but no descriptors."""
+
+    exit_code = 21
 
 
 class InternalError(GlviewError):

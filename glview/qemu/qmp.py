@@ -77,15 +77,19 @@ def hand_over_fd(monitor: socket.socket, timeout: float | None = GREETING_TIMEOU
     """Do as `hand_over` on a connected QMP socket, which is closed in any case.
 
     `timeout` None waits for the greeting for as long as QEMU holds the socket
-    open. Raises `QmpError`.
+    open. Raises `QmpError`, and `NoDescriptorsError` where none gets through.
     """
+    from glview.qemu import forwarded
     from glview.qemu.monitor import Monitor  # brings asyncio
 
     with monitor:
         ours, theirs = socket.socketpair()
         try:
             with theirs, Monitor(monitor, timeout) as session:
-                session.execute("getfd", fd=theirs.fileno(), fdname=_FD_NAME)
+                try:
+                    session.execute("getfd", fd=theirs.fileno(), fdname=_FD_NAME)
+                except QmpRefusedError as error:
+                    raise forwarded.cause(error, None) from error
                 session.execute("add_client", protocol="@dbus-display", fdname=_FD_NAME)
         except BaseException:
             ours.close()

@@ -23,7 +23,7 @@ from glview.errors import (
     describe,
     shortage,
 )
-from glview.qemu import discovery
+from glview.qemu import discovery, forwarded
 from glview.qemu.display import Console
 from glview.qemu.events import (
     Broken,
@@ -171,7 +171,7 @@ class Session:
         if self._stop.is_set():
             return None
         link.transport.on_closed(lambda: inbox.put(("control lost",)))
-        listener = self._register(console, inbox)
+        listener = self._register(console, inbox, link)
         try:
             self._connected = True
             self._reasons.clear()
@@ -181,7 +181,7 @@ class Session:
         finally:
             listener.close()
 
-    def _register(self, console: Console, inbox: Inbox) -> Listener:
+    def _register(self, console: Console, inbox: Inbox, link: Link) -> Listener:
         ours, theirs = socket.socketpair()
         with theirs:
             listener = Listener(
@@ -194,8 +194,10 @@ class Session:
             listener.start()
             try:
                 console.register_listener(theirs.fileno())
-            except BaseException:
+            except BaseException as error:
                 listener.close()
+                if isinstance(error, GlviewError):
+                    raise forwarded.cause(error, link.probe) from error
                 raise
         return listener
 

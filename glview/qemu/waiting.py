@@ -17,6 +17,7 @@ from glview.errors import (
     InternalError,
     NoAnswerError,
     NoConsoleError,
+    NoDescriptorsError,
     NotDBusError,
     NoVmError,
     ProtocolError,
@@ -42,6 +43,7 @@ MENDED: dict[type[GlviewError], bool] = {
     ProtocolError: False,
     ResourceError: True,  # others may give some back
     InternalError: False,
+    NoDescriptorsError: False,
 }
 """Whether an attempt to connect that failed with such an error may succeed later.
 

@@ -7,6 +7,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from glview.dbus import address
@@ -30,11 +31,15 @@ Passes = Callable[[Exception], bool]
 
 
 class Link(NamedTuple):
-    """A control connection to a VM. `open_input` gives the connection that input goes out on."""
+    """A control connection to a VM. `open_input` gives the connection that input goes out on.
+
+    `probe` makes another connection to the bus, where there is one.
+    """
 
     transport: Transport
     vm: Vm
     open_input: Callable[[], PeerConnection]
+    probe: Callable[[], PeerConnection] | None = None
 
     def close(self) -> None:
         """End the control connection."""
@@ -139,7 +144,8 @@ class ByBus:
             if vm is None:
                 bus.close()
                 return None
-            return Link(bus, vm, lambda: PeerConnection.to_bus(addresses))
+            another = partial(PeerConnection.to_bus, addresses)
+            return Link(bus, vm, open_input=another, probe=another)
         except BaseException:
             bus.close()
             raise
@@ -149,7 +155,7 @@ class ByBus:
         bus = PeerConnection.to_bus(addresses)
         try:
             vm = discovery.choose_vm(discovery.list_vms(bus), self._wanted)
-            return Link(bus, vm, lambda: bus)
+            return Link(bus, vm, lambda: bus, partial(PeerConnection.to_bus, addresses))
         except BaseException:
             bus.close()
             raise

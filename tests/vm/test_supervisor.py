@@ -157,7 +157,12 @@ def test_the_exit_code_of_qemu(run: Callable[[str], QemuProcess], kind: str, cod
     before = set(ours())
     process = run(SCRIPTS[kind])
     process.open_display().close()
-    (qemu,) = (pid for pid in set(ours()) - before if program(pid) == BINARY)
+
+    def running() -> list[int]:
+        return [pid for pid in set(ours()) - before if program(pid) == BINARY]
+
+    until(lambda: len(running()) == 1, "the one that is left of a QEMU that forks")
+    (qemu,) = running()
     os.kill(qemu, signal.SIGKILL)
     assert process.wait(10) == code
     assert process.stop() == code
