@@ -128,10 +128,10 @@ ACTIONS: dict[Action, float] = {
     stop_bus: 1,
     stop_vm: 2,
     stop_viewer: 2,
-    kill_viewer: 0.5,
+    kill_viewer: 0.3,
     kill_vm: 0.5,
-    kill_x: 0.4,
-    kill_bus: 0.3,
-    end_viewer: 0.5,
+    kill_x: 0.2,
+    kill_bus: 0.2,
+    end_viewer: 0.4,
 }
 """All of them, and how often each happens, in relation to the others."""

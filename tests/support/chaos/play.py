@@ -16,7 +16,7 @@ from tests.support.chaos.seat import Seat
 from tests.support.chaos.world import World
 from tests.support.viewer import Viewer
 
-EVERY = 0.4
+EVERY = 0.8
 """Seconds between two things that happen, on average."""
 
 CALM = 6.0
