@@ -30,8 +30,10 @@ from glview.dbus.transport import TIMEOUT, SignalHandler, Transport
 from glview.dbus.wire import SIGNAL, Message, unwrap
 from glview.errors import (
     CallError,
+    GlviewError,
     InternalError,
     ProtocolError,
+    ResourceError,
     VmGoneError,
 )
 from glview.threads import Thread, describe
@@ -65,7 +67,7 @@ class BusConnection(Transport):
         self._replies: dict[int, Future[NextMessage]] = {}
         self._hello: Future[None] = Future()
         owner = sasl.peer_uid(sock)
-        self._thread = Thread("dbus-next", lambda: asyncio.run(self._serve()), self._died)
+        self._thread = Thread("dbus-next", self._run, self._died)
         try:
             self._thread.start()
         except BaseException:
@@ -75,6 +77,8 @@ class BusConnection(Transport):
             self._hello.result()
         except Exception as error:
             self._thread.join()
+            if isinstance(error, GlviewError):
+                raise
             if self.fault:
                 raise InternalError(self.fault) from error
             raise sasl.no_hello(owner) from error
@@ -182,6 +186,12 @@ class BusConnection(Transport):
 
     # All below runs in the loop's thread.
 
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except OSError as error:  # no descriptors for the loop
+            self._fail_all(ResourceError(f"the bus cannot be talked to: {error.strerror}"))
+
     async def _serve(self) -> None:
         """Run the connection from Hello to its end."""
         self._loop = asyncio.get_running_loop()
@@ -225,12 +235,15 @@ class BusConnection(Transport):
 
     def _died(self, line: str) -> None:
         """End what is left of a connection whose thread failed, in whatever state that was."""
-        self.fault = line
+        self._fail_all(InternalError(line))
+
+    def _fail_all(self, error: GlviewError) -> None:
+        self.fault = str(error)
         with self._lock:
             self._closed = True
         self._sock.close()
         if not self._hello.done():
-            self._hello.set_exception(InternalError(line))
+            self._hello.set_exception(error)
         self._tell_of_end()
 
     def _complain(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

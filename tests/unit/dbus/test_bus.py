@@ -15,7 +15,14 @@ from glview.dbus.bus import BUS_NAME, BUS_PATH, BusConnection
 from glview.dbus.peer import PeerConnection
 from glview.dbus.transport import TIMEOUT
 from glview.dbus.wire import SIGNAL, Message, Variant, encode
-from glview.errors import CallError, ConnectError, NotDBusError, VmGoneError
+from glview.errors import (
+    CallError,
+    ConnectError,
+    InternalError,
+    NotDBusError,
+    ResourceError,
+    VmGoneError,
+)
 from tests.support.bus import Bus
 from tests.support.wait import until
 
@@ -254,3 +261,46 @@ def test_something_that_is_no_bus(tmp_path_factory: pytest.TempPathFactory) -> N
         with pytest.raises(NotDBusError):
             BusConnection.connect(f"unix:path={path}")
         thread.join()
+
+
+def plant(*_: object) -> None:
+    raise RuntimeError("planted")
+
+
+def test_a_fault_in_a_handler_ends_the_connection_with_its_reason(
+    connection: BusConnection, other: PeerConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = threading.Event()
+    connection.on_closed(ended.set)
+    connection.add_match(RULE)
+    connection.add_signal_handler(plant)
+    emit(other, "s", ("x",))
+    assert ended.wait(5)
+    assert "RuntimeError: planted" in connection.fault
+    with pytest.raises(VmGoneError, match=r"closed|planted"):
+        ask_bus(connection, "ListNames")
+    assert {record.levelname for record in caplog.records} <= {"INFO", "DEBUG"}, "library's pages"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), [(RuntimeError("planted"), InternalError), (OSError(24, "x"), ResourceError)]
+)
+def test_a_loop_that_cannot_run_is_an_error_not_a_hang(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[Exception]
+) -> None:
+    async def fail(_: BusConnection) -> None:
+        raise error
+
+    monkeypatch.setattr(BusConnection, "_serve", fail)
+    with pytest.raises(kind):
+        BusConnection.connect(bus.address)
+
+
+def test_no_thread_for_the_bus(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    for connect in (BusConnection.connect, PeerConnection.to_bus):
+        with pytest.raises(ResourceError, match="no new thread"):
+            connect(bus.address)

@@ -648,3 +648,28 @@ def test_descriptors_lost_to_the_limit_on_open_files(raw: Raw) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     with pytest.raises(VmGoneError, match="limit on open files"):
         call(connection, "Any")
+
+
+def test_a_fault_in_a_handler_ends_the_connection_with_its_reason(raw: Raw) -> None:
+    connection, sock = raw
+
+    def plant(*_: Message) -> None:
+        raise RuntimeError("planted")
+
+    ends: list[str] = []
+    connection.on_closed(plant)
+    connection.on_closed(lambda: ends.append("second"))
+    connection.add_signal_handler(plant)
+    sock.sendall(encode(Message(SIGNAL, 1, path=PATH, interface=IFACE, member="M")))
+    wait_closed(connection)
+    assert ends == ["second"], "one that fails does not keep the others from it"
+    assert "RuntimeError: planted" in connection.fault
+    with pytest.raises(VmGoneError, match="planted"):
+        call(connection, "Echo")
+
+
+def test_an_end_that_somebody_wanted_is_no_fault(raw: Raw) -> None:
+    connection, sock = raw
+    sock.close()
+    wait_closed(connection)
+    assert connection.fault == ""

@@ -242,3 +242,51 @@ def test_no_fd_is_left() -> None:
     bench.wait_answers(1)
     bench.close()
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_fault_while_copying_is_told_of_and_costs_one_picture(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call is answered all the same, and the next buffer is copied by the same thread."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("planted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Copier, "_copy", fail)
+        bench.copier.replies.add(7)
+        bench.copier.show(bench.source(), [7])
+        bench.wait_answers(7)
+    assert "RuntimeError: planted" in str(bench.take().problem)
+    bench.copier.show(bench.source(), [])
+    assert isinstance(bench.take().source, PixelSource)
+
+
+def test_a_fault_beside_copying_ends_the_thread_and_the_next_buffer_starts_another(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Rect, "clip", property(lambda _: 1 / 0))
+        patched.setattr(Copier, "_copy", property(lambda _: 1 / 0))
+        patched.setattr(module, "describe", property(lambda _: 1 / 0))
+        bench.copier.replies.add(7)
+        bench.copier.show(bench.source(), [7])
+        assert "the copier thread" in str(bench.take().problem)
+    bench.copier.show(bench.source(), [])
+    assert isinstance(bench.take().source, PixelSource)
+
+
+def test_no_thread_for_the_copy_is_an_error_of_the_system(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        with pytest.raises(OSError, match="no new thread") as caught:
+            bench.copier.show(bench.source(), [])
+        assert caught.value.errno == errno.EAGAIN
+    assert not bench.copier.active
+    bench.copier.show(bench.source(), [])
+    assert isinstance(bench.take().source, PixelSource)
