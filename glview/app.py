@@ -45,6 +45,7 @@ class Settings(NamedTuple):
     wait: bool = False
     reconnect: bool = True
     resize_guest: bool = True
+    lock_sync: bool = True
     offer_map: bool = True
     offer_dmabuf2: bool = True
     show: Wanted = Wanted()
@@ -109,6 +110,7 @@ class App:
                 self._user_resized,
                 self._refused,
                 self._recorder,
+                lock_sync=self._settings.lock_sync,
             )
             if self._settings.hud:
                 self._view.hud.switch()
@@ -299,6 +301,8 @@ class App:
                 self._view.controls.connect(event.calls, event.absolute)
             case events.PointerKind():
                 self._view.controls.absolute = event.absolute
+            case events.LocksChanged():
+                self._view.controls.guest_locks(event.modifiers)
             case events.Waiting():
                 log.info("waiting for the VM")
             case events.Gone():

@@ -87,6 +87,7 @@ def _run_app(way: Way, options: argparse.Namespace) -> int:
         wait=options.wait,
         reconnect=not options.no_reconnect,
         resize_guest=not options.no_resize,
+        lock_sync=not options.no_lock_sync,
         offer_map=not options.no_map,
         offer_dmabuf2=not options.no_dmabuf2,
         show=Wanted(

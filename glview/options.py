@@ -124,6 +124,11 @@ OPTIONS = (
         frozenset({"view"}),
         _switch("exit when the VM goes, instead of waiting for it"),
     ),
+    Option(
+        ("--no-lock-sync",),
+        _SHOW,
+        _switch("leave the guest's Caps and Num Lock alone when the window gets the focus"),
+    ),
     Option(("--no-resize",), _SHOW, _switch("do not ask the guest to follow the window's size")),
     Option(
         ("--gl",),

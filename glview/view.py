@@ -54,6 +54,8 @@ class View:
         on_user_size: Callable[[tuple[int, int], tuple[int, int]], None],
         on_refused: Callable[[DmabufSource], bool],
         recorder: Recorder,
+        *,
+        lock_sync: bool = True,
     ) -> None:
         self._glfw = glfw
         self._platform: Platform = platform
@@ -63,7 +65,7 @@ class View:
         self.closed = False
         self.hidden = False
         self.window: Window | None = None
-        self.controls = Controls(platform, self._grabbed, self._open_keyboard)
+        self.controls = Controls(platform, self._grabbed, self._open_keyboard, lock_sync=lock_sync)
         self.hud = Hud(recorder)
         self._recorder = recorder
         self._presenter: Presenter | None = None

@@ -36,6 +36,12 @@ class PointerKind(NamedTuple):
     absolute: bool
 
 
+class LocksChanged(NamedTuple):
+    """The guest set the lights of its keyboard: bit 0 Scroll, 1 Num, 2 Caps Lock."""
+
+    modifiers: int
+
+
 class Waiting(NamedTuple):
     """There is no VM yet."""
 
@@ -76,6 +82,7 @@ Event = (
     Connected
     | InputReady
     | PointerKind
+    | LocksChanged
     | Waiting
     | StillWaiting
     | Gone

@@ -10,7 +10,7 @@ from typing import Any
 from glview.dbus.peer import PeerConnection
 from glview.errors import GlviewError, ProtocolError, VmGoneError
 from glview.qemu.display import Console
-from glview.qemu.events import Event, InputReady, PointerKind
+from glview.qemu.events import Event, InputReady, LocksChanged, PointerKind
 from glview.qemu.input import InputCalls
 from glview.qemu.listener import Listener
 from glview.qemu.properties import MOUSE
@@ -91,6 +91,8 @@ class Inputs:
     def _changed(self, changes: dict[str, Any]) -> None:
         if "IsAbsolute" in changes:
             self._post(PointerKind(changes["IsAbsolute"]))
+        if "Modifiers" in changes:
+            self._post(LocksChanged(changes["Modifiers"]))
         sizes = (name for name in ("Width", "Height") if name in changes)
         new: dict[str, int] = {name: changes[name] for name in sizes}
         if new:

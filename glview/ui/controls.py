@@ -12,6 +12,7 @@ from glview.ui.grab import Grab
 from glview.ui.hostkeyboard import HostKeyboard
 from glview.ui.keyboard import RELEASE, Keyboard, Nobody, Repeat
 from glview.ui.keymap import Platform
+from glview.ui.locksync import LockSync
 from glview.ui.mouse import Mouse, Viewport
 
 GAP = 0.1
@@ -24,7 +25,8 @@ class Controls:
     `pointer` is where the host's pointer is, in framebuffer pixels, None
     outside the window. `on_grab` is called when the grab was taken or let go,
     `open_keyboard` at the first key: it finds the keyboard that `HostKeyboard`
-    tells of, or None where there is no way to look at it.
+    tells of, or None where there is no way to look at it. With `lock_sync` the guest's
+    locks follow the host's, see `LockSync`.
     """
 
     def __init__(
@@ -33,6 +35,8 @@ class Controls:
         on_grab: Callable[[bool], None],
         open_keyboard: Callable[[], HostKeyboard | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        lock_sync: bool = True,
     ) -> None:
         self._platform: Platform = platform
         self._open_keyboard = open_keyboard
@@ -41,6 +45,9 @@ class Controls:
         self._opened = False
         self._unsure = False  # keys may be down for the guest that are up
         self._last_key = 0.0
+        self._lock_sync = lock_sync
+        self._locks: LockSync | None = None
+        self._locks_unsure = False  # they may differ from the host's
         self.grab = Grab()
         self.grab.watch(on_grab)
         # Wayland leaves repeating to clients, and GLFW's timer needs its own event loop.
@@ -57,13 +64,14 @@ class Controls:
         self.grab.release()
         self._calls = calls
         self._keyboard.serve(calls)
+        self._locks = LockSync(self._keyboard.tap, self._clock) if self._lock_sync else None
         self._mouse = Mouse(calls, self.grab)
         self._mouse.viewport = self._viewport
         self._mouse.absolute = absolute
 
     def disconnect(self) -> None:
         """The guest has gone, and with it what it believed to be pressed."""
-        self._calls = self._mouse = None
+        self._calls = self._mouse = self._locks = None
         self._keyboard.serve(Nobody())
         self.grab.release()
 
@@ -106,18 +114,39 @@ class Controls:
             self._note_return()
             if self._unsure:
                 self._compare()
+            self._compare_locks()
+
+    def guest_locks(self, modifiers: int) -> None:
+        """Take in which locks are on in the guest: bit 0 Scroll, 1 Num, 2 Caps Lock."""
+        if self._locks is not None:
+            self._locks.told(modifiers)
+            self._compare_locks()
+
+    def _compare_locks(self) -> None:
+        """Once after the keyboard has come back, bring the guest's locks in line.
+
+        Not while keys are down for the guest, to which a lock key may be part of a chord.
+        """
+        if not self._locks_unsure or self._locks is None or self._host is None:
+            return
+        if self._locks.idle:
+            self._locks_unsure = False
+        elif not self.held:
+            host = self._host.locks()
+            self._locks_unsure = host is None or not self._locks.compare(host)
 
     def _note_return(self) -> None:
         if self._host is not None and self._host.came_back():
-            self._unsure = True
+            self._unsure = self._locks_unsure = True
 
     def _compare_first(self) -> None:
-        """Before a key or button goes down: lift what somebody else's grab has swallowed."""
-        if self._host is None or not self._keyboard.scancodes:
+        """Before a key or button goes down: make up for what somebody else's grab has swallowed."""
+        if self._host is None:
             return
         self._note_return()
         if self._unsure or self._clock() - self._last_key >= GAP:
             self._compare()
+        self._compare_locks()
 
     def _compare(self) -> None:
         """Lift the keys that the host no longer holds; never press any."""
@@ -138,7 +167,10 @@ class Controls:
         if action != RELEASE:
             self._compare_first()
         self._last_key = self._clock()
-        return self._keyboard.key(scancode, action)
+        number = self._keyboard.key(scancode, action)
+        if number is not None and self._locks is not None:
+            self._locks.key(number)
+        return number
 
     def motion(self, x: float, y: float) -> None:
         """The pointer is there, in window units."""

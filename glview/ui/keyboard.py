@@ -157,6 +157,11 @@ class Keyboard:
         self.sink.release_key(number)
         self._grab.key(number, False)
 
+    def tap(self, number: int) -> None:
+        """Press and let go of a key, a qnum, that nobody pressed."""
+        self.sink.press_key(number)
+        self.sink.release_key(number)
+
     def lift(self, scancodes: Collection[int]) -> None:
         """Lift those of the keys that are down: their releases went to somebody else."""
         missed = [code for code in reversed(self._held) if code in scancodes]

@@ -95,15 +95,16 @@ class X11Keyboard:
         return 0
 
     def locks(self) -> Locks | None:
-        """See `HostKeyboard`; not known while a lock key is down, which changes them twice."""
+        """See `HostKeyboard`; not known while a lock key is down, which may change them twice."""
         if not self._xkb:
             return None
-        down = {self.qnum(code) for code in self._down()}
+        down = self._down()
         state = xlib.XkbState()
         failed = self._lib.XkbGetState(
             self._display, xlib.XKB_USE_CORE_KEYBOARD, ctypes.byref(state)
         )
-        if failed or down & _LOCK_KEYS or self.behind:
+        moving = {self.qnum(code) for code in down | self._queued()}
+        if failed or moving & _LOCK_KEYS:
             return None
         locked = state.locked_mods
         return Locks(*(bool(locked & mask) if mask else None for mask in self._lock_masks()))

@@ -76,6 +76,58 @@ def typewriter(folder: Path) -> list[str]:
     return ["-drive", f"file={path},format=raw,if=ide"]
 
 
+def lights(folder: Path) -> list[str]:
+    """A boot sector that sets the keyboard's lights by the BIOS's lock keys, as systems do.
+
+    SeaBIOS itself notes Caps, Num and Scroll Lock, but sets no light. F10 ends that
+    here too.
+    """
+    path = folder / "lights.img"
+    path.write_bytes(_LIGHTS.ljust(510, b"\0") + b"\x55\xaa" + bytes(1 << 20))
+    return ["-drive", f"file={path},format=raw,if=ide"]
+
+
+# Loaded at 0x7c00, 16-bit real mode.
+_LIGHTS = bytes.fromhex(
+    "31c0"  # start:   xor ax, ax
+    "8ed8"  #          mov ds, ax
+    "8ed0"  #          mov ss, ax
+    "bc007c"  #        mov sp, 0x7c00
+    "b3ff"  #          mov bl, 0xff       ; the lights as they are: unknown
+    "fb"  # look:      sti
+    "f4"  #            hlt
+    "b401"  #          mov ah, 1
+    "cd16"  #          int 0x16           ; has a key been pressed?
+    "7409"  #          jz lights
+    "31c0"  #          xor ax, ax
+    "cd16"  #          int 0x16           ; take it
+    "80fc44"  #        cmp ah, 0x44
+    "742a"  #          je quiet           ; F10
+    "a01704"  # lights: mov al, [0x417]   ; bit 4 Scroll, 5 Num, 6 Caps
+    "c0e804"  #        shr al, 4
+    "2407"  #          and al, 7
+    "38d8"  #          cmp al, bl
+    "74e3"  #          je look
+    "88c3"  #          mov bl, al
+    "fa"  #            cli
+    "b0ed"  #          mov al, 0xed       ; set the lights
+    "e80700"  #        call send
+    "88d8"  #          mov al, bl
+    "e80200"  #        call send
+    "ebd4"  #          jmp look
+    "e660"  # send:    out 0x60, al
+    "e464"  # answer:  in al, 0x64
+    "a801"  #          test al, 1
+    "74fa"  #          jz answer
+    "e460"  #          in al, 0x60
+    "3cfa"  #          cmp al, 0xfa
+    "75f4"  #          jne answer
+    "c3"  #            ret
+    "f4"  # quiet:     hlt
+    "ebfd"  #          jmp quiet
+)
+
+
 # Loaded at 0x7c00, 16-bit real mode. The mode table is at 0x7d00.
 _TYPEWRITER = bytes.fromhex(
     "31c0"  # start:   xor ax, ax
