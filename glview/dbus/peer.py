@@ -97,14 +97,14 @@ class PeerConnection(Transport):
     def to_bus(cls, address_text: str, timeout: float | None = 10.0) -> Self:
         """Connect to a message bus; `unique_name` is what it calls us.
 
-        Raises AddressError, ConnectError, AuthError, NotDBusError.
+        Raises AddressError, ConnectError, AuthError, NotDBusError, ProtocolError.
         """
         sock = address.connect(address_text)
         owner = sasl.peer_uid(sock)
         connection = cls.over(sock, timeout)
         try:
             connection.is_bus = True
-            (connection.unique_name,) = connection._call_bus("Hello", timeout=timeout)
+            connection.unique_name = _only_text(connection._call_bus("Hello", timeout=timeout))
         except (CallError, VmGoneError) as error:
             connection.close()
             raise sasl.no_hello(owner) from error
@@ -353,6 +353,14 @@ class PeerConnection(Transport):
                 handler()
             except Exception as error:  # the others are to hear of the end all the same
                 log.warning("%s", describe("a handler of a connection's end", error))
+
+
+def _only_text(body: tuple[Any, ...]) -> str:
+    """Return the string that is all of a reply. Raises ProtocolError."""
+    match body:
+        case (str(text),):
+            return text
+    raise ProtocolError("the bus answered Hello with something else")
 
 
 def _limits_exceeded(reply_serial: int, text: str, sender: str = "") -> Message:

@@ -284,8 +284,11 @@ def _watch(
             now = time.monotonic()
             if deadline is not None and now >= deadline:
                 raise
-        again = now + (_SOON if now < settled else _RESCAN)
-        _sleep(again if deadline is None else min(again, deadline), stop, changed)
+        if now < settled:
+            stop.wait(_SOON)  # whatever happens: programs may come and go all the time
+        else:
+            again = now + _RESCAN
+            _sleep(again if deadline is None else min(again, deadline), stop, changed)
     return None
 
 

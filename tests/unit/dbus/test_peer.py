@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from glview.dbus import limits
+from glview.dbus import address, limits, sasl
 from glview.dbus.exports import Answer
 from glview.dbus.peer import PeerConnection
 from glview.dbus.stream import read_message
@@ -32,7 +32,7 @@ from glview.dbus.wire import (
     Variant,
     encode,
 )
-from glview.errors import CallError, VmGoneError
+from glview.errors import CallError, ProtocolError, VmGoneError
 from tests.support.process import PAGE
 from tests.support.wait import until
 
@@ -673,3 +673,26 @@ def test_an_end_that_somebody_wanted_is_no_fault(raw: Raw) -> None:
     sock.close()
     wait_closed(connection)
     assert connection.fault == ""
+
+
+@pytest.mark.parametrize(("signature", "body"), [("", ()), ("u", (1,)), ("ss", ("a", "b"))])
+def test_a_bus_that_gives_no_name(
+    monkeypatch: pytest.MonkeyPatch,
+    sockets: tuple[socket.socket, socket.socket],
+    signature: str,
+    body: tuple[object, ...],
+) -> None:
+    ours, theirs = sockets
+
+    def serve() -> None:
+        sasl.accept(theirs)
+        hello = read(theirs)
+        answer = Message(RETURN, 1, reply_serial=hello.serial, signature=signature, body=body)
+        theirs.sendall(encode(answer))
+
+    server = threading.Thread(target=serve)
+    server.start()
+    monkeypatch.setattr(address, "connect", lambda _: ours)
+    with pytest.raises(ProtocolError, match="Hello"):
+        PeerConnection.to_bus("unix:path=/x")
+    server.join(5)

@@ -235,6 +235,20 @@ def test_wait_looks_again_where_the_place_in_the_queue_comes_late() -> None:
         timer.join()
 
 
+def test_wait_does_not_look_at_each_of_many_that_come_and_go() -> None:
+    bus = Bus(DEB)
+    stop = threading.Event()
+    waiter = threading.Thread(target=wait_for_vm, args=(bus, "suse", None, stop))
+    waiter.start()
+    for _ in range(100):
+        bus.joined(":1.7")
+        stop.wait(0.01)
+    stop.set()
+    waiter.join(5)
+    looks = [call for call in bus.calls if call[2] == "ListQueuedOwners"]
+    assert 3 <= len(looks) <= 10
+
+
 def test_wait_ends_at_the_deadline() -> None:
     with pytest.raises(NoVmError, match="'suse'"):
         wait_for_vm(Bus(DEB), "suse", time.monotonic() + 0.1, threading.Event())
