@@ -18,7 +18,9 @@ from tests.support.x11 import Xvfb
 class StartDesk(Protocol):
     """Starts a guest in a viewer."""
 
-    def __call__(self, focus: str, guest: Sequence[str] = (), args: Sequence[str] = ()) -> Desk: ...
+    def __call__(
+        self, focus: str, guest: Sequence[str] = (), args: Sequence[str] = (), memory: int = 64
+    ) -> Desk: ...
 
 
 @pytest.fixture
@@ -52,8 +54,10 @@ def start_desk(
     The guest is words for QEMU's command line, the firmware alone without any.
     """
 
-    def start(focus: str, guest: Sequence[str] = (), args: Sequence[str] = ()) -> Desk:
-        qemu = start_qemu(trace=["input_event_*", "ps2_set_ledstate"], options=guest)
+    def start(
+        focus: str, guest: Sequence[str] = (), args: Sequence[str] = (), memory: int = 64
+    ) -> Desk:
+        qemu = start_qemu(trace=["input_event_*", "ps2_set_ledstate"], options=guest, memory=memory)
         viewer = start_viewer(own_xvfb, "--qmp", qemu.qmp_path, *args)
         desk = Desk(own_xvfb, qemu, viewer, hands)
         desk.focus(focus)

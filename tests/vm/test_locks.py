@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from glview.ui.locksync import ANSWER_TIME
+from tests.support import probe
 from tests.support.desk import CAPS, F10, NUM, Desk, Key
 from tests.support.guests import lights
+from tests.support.idlelinux import MEMORY, READY, idle_linux
+from tests.support.profile import requires
 from tests.support.wait import until
 from tests.vm.conftest import StartDesk
 
@@ -90,6 +93,25 @@ def test_a_guest_that_heeds_no_more_gets_one_key_and_then_none(heeding: Desk) ->
     time.sleep(1.1 * ANSWER_TIME)  # how long the guest says nothing is what is tested
     for _ in range(3):
         assert focused(heeding, CAPS) == []
+
+
+@requires("linux-kernel")
+def test_a_linux_console(start_desk: StartDesk, tmp_path: Path) -> None:
+    kernel = probe.kernel_image()
+    assert kernel
+    serial = tmp_path / "serial.log"
+    desk = start_desk("windowfocus", idle_linux(tmp_path, kernel, serial), memory=MEMORY)
+    until(lambda: READY in serial.read_text(errors="replace"), "Linux", 90)
+    for _ in range(2):
+        light = desk.lights
+        desk.hands.strike(CAPS)
+        until(lambda: desk.lights != light, "the light to follow")  # noqa: B023
+    desk.until_escape()
+    before = desk.lights
+    assert before is not None
+    assert focused(desk, CAPS) == ONCE
+    lit(desk, before ^ 4)
+    assert focused(desk) == []
 
 
 def test_no_lock_sync(start_desk: StartDesk, tmp_path: Path) -> None:
