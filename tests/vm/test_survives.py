@@ -167,6 +167,7 @@ def flooded(bus: Bus, viewer: Viewer) -> Iterator[None]:
             thread.join(20)
 
 
+@pytest.mark.alone  # it leaves others little of the CPU
 def test_a_flooded_bus(bus: Bus, vm_on: VmOn, start_viewer: StartViewer, xvfb: Xvfb) -> None:
     viewer = start_viewer(xvfb, "--address", bus.address, "--wait", "-v")
     wait_for_line(viewer, "waiting for the VM")
@@ -237,6 +238,7 @@ def end_at_once(vm: FakeVm, stop: threading.Event) -> None:
             return
 
 
+@pytest.mark.alone
 def test_a_listener_that_ends_at_once_is_registered_more_and_more_seldom(
     bus: Bus, start_viewer: StartViewer, xvfb: Xvfb
 ) -> None:
