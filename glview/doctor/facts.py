@@ -77,14 +77,26 @@ class Start:
 
 
 @dataclass(frozen=True)
+class KnownFault:
+    """A fault of this version of QEMU that a viewer may set off, and what helps."""
+
+    text: str
+    way_out: str
+
+
+@dataclass(frozen=True)
 class QemuFacts:
-    """The QEMU on PATH: `modules` that are there, started without OpenGL and on render nodes."""
+    """The QEMU on PATH: `modules` that are there, started without OpenGL and on render nodes.
+
+    `faults` are those of its version.
+    """
 
     program: str
     version: str
     modules: dict[str, bool]
     plain: Start
     gl: list[Start]
+    faults: list[KnownFault] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

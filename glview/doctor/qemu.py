@@ -12,7 +12,8 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
-from glview.doctor.facts import Node, QemuFacts, Start
+from glview.doctor import faults
+from glview.doctor.facts import KnownFault, Node, QemuFacts, Start
 from glview.qemu.demo import PROGRAMS
 
 _TIMEOUT = 20.0
@@ -29,7 +30,9 @@ def examine(nodes: Sequence[Node]) -> QemuFacts | None:
     usable = [node.path for node in nodes if not node.problem]
     gl = [_start(program, f"dbus,gl=on,rendernode={node}", node) for node in usable]
     gl = gl or [_start(program, "dbus,gl=on")]
-    return QemuFacts(program, _version(program), _modules(program), plain, gl)
+    version = _version(program)
+    known = [KnownFault(fault.text, fault.way_out) for fault in faults.known(version)]
+    return QemuFacts(program, version, _modules(program), plain, gl, known)
 
 
 def _version(program: str) -> str:

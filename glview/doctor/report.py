@@ -97,6 +97,9 @@ def _qemu(qemu: QemuFacts | None) -> Iterator[str]:
         yield _line("yes" if there else "no", f"{name}, for {_MODULES[name]}")
     for start in (qemu.plain, *qemu.gl):
         yield _wrap(f"  -display {start.option}: {_verdict(start)}", " " * 4)
+    for fault in qemu.faults:
+        yield _line("known fault", fault.text)
+        yield _line("", f"-> {fault.way_out}")
 
 
 def _verdict(start: Start) -> str:
