@@ -16,6 +16,7 @@ from tests.support.chaos.play import Found, play
 
 SECONDS = float(os.environ.get("GLVIEW_CHAOS", "900"))
 SEED = int(os.environ.get("GLVIEW_SEED", "1"))
+SHORT = 15.0
 ROUND = 60.0
 """Seconds with viewers."""
 
@@ -24,6 +25,14 @@ COMPARED = 3
 
 QMP_RATIO = 1.2
 """With viewers to without, of what 99.9 % of QMP's answers take at most."""
+
+
+def test_a_short_chaos(tmp_path: Path) -> None:
+    """What does not depend on time holds beside other tests, too."""
+    found = play(tmp_path / "round", SEED, SHORT, viewers=True)
+    assert not found.faults, "\n\n".join(found.faults)
+    assert found.counts["start"] > 4
+    assert found.replies
 
 
 @pytest.mark.long
