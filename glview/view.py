@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from types import ModuleType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from glview.gl.scene import Scene
 from glview.intake import PROBLEM_SHOWN, Intake
@@ -21,12 +21,14 @@ from glview.stats.recorder import Recorder
 from glview.text import printable
 from glview.ui import platform as window_system
 from glview.ui.controls import Controls
-from glview.ui.hostkeyboard import HostKeyboard
 from glview.ui.hud import Hud
 from glview.ui.keymap import Platform
 from glview.ui.notice import Notice
 from glview.ui.sprite import Sprite
 from glview.ui.window import Window
+
+if TYPE_CHECKING:
+    from glview.ui.hostkeyboard import HostKeyboard
 
 log = logging.getLogger(__name__)
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from glview.qemu.input import InputCalls
 from glview.scanout.geometry import Rect
 from glview.ui import keymap
 from glview.ui.grab import Grab
-from glview.ui.hostkeyboard import HostKeyboard
 from glview.ui.keyboard import RELEASE, Keyboard, Nobody, Repeat
 from glview.ui.keymap import Platform
-from glview.ui.locksync import LockSync
 from glview.ui.mouse import Mouse, Viewport
+
+if TYPE_CHECKING:
+    from glview.ui.hostkeyboard import HostKeyboard
+    from glview.ui.locksync import LockSync
 
 GAP = 0.1
 """Seconds without a key event in which somebody else may have had the keyboard, unnoticed."""
@@ -64,7 +67,10 @@ class Controls:
         self.grab.release()
         self._calls = calls
         self._keyboard.serve(calls)
-        self._locks = LockSync(self._keyboard.tap, self._clock) if self._lock_sync else None
+        if self._lock_sync:
+            from glview.ui.locksync import LockSync  # not needed for the first picture
+
+            self._locks = LockSync(self._keyboard.tap, self._clock)
         self._mouse = Mouse(calls, self.grab)
         self._mouse.viewport = self._viewport
         self._mouse.absolute = absolute

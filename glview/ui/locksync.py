@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from glview.ui.hostkeyboard import Locks
+if TYPE_CHECKING:
+    from glview.ui.hostkeyboard import Locks
 
 CAPS, NUM, SCROLL = 0x3A, 0x45, 0x46
 """Qnums of the lock keys."""

@@ -27,8 +27,9 @@ class X11Keyboard:
         self._back = True  # nobody has watched so far
         self._qnums: dict[int, int] | None = None
         self._modifiers: tuple[int, ...] | None = None
-        self._seek = xlib.Predicate(self._note_key)
-        self._found: set[int] = set()
+        self._seek = xlib.Predicate(self._note_queued)
+        self._keys: set[int] = set()
+        self._handing_over = False
         self._taps = [Tap(display, (xlib.FOCUS_IN, xlib.FOCUS_OUT), self._focus)]
         self._xkb = self._watch_keymap()
 
@@ -57,21 +58,33 @@ class X11Keyboard:
         """Do nothing: it has been seen already."""
 
     def came_back(self) -> bool:
-        """See `HostKeyboard`."""
-        back, self._back = self._back, False
-        return back
+        """See `HostKeyboard`; not before GLFW is past the events that tell of it.
+
+        Keys from before those were meant with all that was held then.
+        """
+        if not self._back:
+            return False
+        self._scan()
+        if self._handing_over:
+            return False
+        self._back = False
+        return True
 
     # -- what is asked -------------------------------------------------------
 
     @property
     def behind(self) -> bool:
         """See `HostKeyboard`."""
-        return bool(self._queued())
+        self._scan()
+        return bool(self._keys) or self._handing_over
 
     def missed(self, held: Collection[int]) -> frozenset[int]:
         """See `HostKeyboard`."""
         up = frozenset(held) - self._down()
-        return up - self._queued() if up else up
+        if not up:
+            return up
+        self._scan()
+        return frozenset() if self._handing_over else up - self._keys
 
     def _down(self) -> frozenset[int]:
         """Keycodes of the keys that are down in the X server."""
@@ -80,18 +93,25 @@ class X11Keyboard:
         state = int.from_bytes(bits.raw, "little")
         return frozenset(code for code in range(256) if state >> code & 1)
 
-    def _queued(self) -> set[int]:
-        """Keycodes of the key events that Xlib has read and not passed on yet."""
-        self._found = set()
+    def _scan(self) -> None:
+        """Look through the events that Xlib has read and GLFW has not taken yet.
+
+        Keycodes of key events go to `_keys`; `_handing_over` says whether the keyboard
+        goes to somebody, or comes back, among them.
+        """
+        self._keys = set()
+        self._handing_over = False
         if self._lib.XEventsQueued(self._display, xlib.QUEUED_ALREADY):
             event = xlib.KeyEvent()
             self._lib.XCheckIfEvent(self._display, ctypes.byref(event), self._seek, None)
-        return self._found
 
-    def _note_key(self, _display: int, event: ctypes._Pointer[xlib.KeyEvent], _: int) -> int:
+    def _note_queued(self, _display: int, event: ctypes._Pointer[xlib.KeyEvent], _: int) -> int:
         """Look at an event in the queue, and leave it there."""
-        if event.contents.type in (xlib.KEY_PRESS, xlib.KEY_RELEASE):
-            self._found.add(event.contents.keycode)
+        kind = event.contents.type
+        if kind in (xlib.KEY_PRESS, xlib.KEY_RELEASE):
+            self._keys.add(event.contents.keycode)
+        elif kind in (xlib.FOCUS_IN, xlib.FOCUS_OUT):
+            self._handing_over = True
         return 0
 
     def locks(self) -> Locks | None:
@@ -103,7 +123,8 @@ class X11Keyboard:
         failed = self._lib.XkbGetState(
             self._display, xlib.XKB_USE_CORE_KEYBOARD, ctypes.byref(state)
         )
-        moving = {self.qnum(code) for code in down | self._queued()}
+        self._scan()
+        moving = {self.qnum(code) for code in down | self._keys}
         if failed or moving & _LOCK_KEYS:
             return None
         locked = state.locked_mods

@@ -183,6 +183,29 @@ def test_events_that_wait_to_be_read_keep_their_order(desk: Desk) -> None:
     assert keys.index(("a", True)) < keys.index(("shift", False)) < keys.index(("s", True))
 
 
+def test_a_grab_that_waits_to_be_read_keeps_its_place(desk: Desk) -> None:
+    """What was typed before it was typed with the key that it has swallowed."""
+    hands = desk.hands
+    for _ in range(2):
+        with desk.standing_still():
+            hands.press(SHIFT)
+            hands.strike(38)
+            with hands.grab():
+                hands.release(SHIFT)
+            hands.strike(39)
+        wanted = [("shift", True), ("a", True), ("a", False), ("shift", False), ("s", True)]
+        assert desk.until_escape() == [*wanted, ("s", False)]
+        desk.hands.press(SHIFT)
+        desk.check_down(SHIFT)
+        time.sleep(2 * GAP)  # the gap is what is tested
+        with desk.standing_still():
+            hands.strike(38)
+            with hands.grab():
+                hands.release(SHIFT)
+            hands.strike(39)
+        assert desk.until_escape() == [*wanted[1:], ("s", False)]
+
+
 @pytest.mark.parametrize(
     ("seed", "rounds"), [(1, 60), pytest.param(2, 600, marks=pytest.mark.long)]
 )
