@@ -192,12 +192,9 @@ def test_a_qmp_socket_that_is_busy_and_then_free(
     viewer.wait_shows(PICTURE, timeout=20)
 
 
-@pytest.mark.parametrize(
-    ("speech", "words"),
-    [(b"QEMU 7.2 monitor\r\n", "does not speak QMP"), (b'{"QMP": {}}\n[]\n', "does not speak QMP")],
-)
+@pytest.mark.parametrize("speech", [b"QEMU 7.2 monitor\r\n", b"[]\r\n"])
 def test_what_waiting_does_not_mend_ends_it(
-    start_viewer: StartViewer, xvfb: Xvfb, tmp_path: Path, speech: bytes, words: str
+    start_viewer: StartViewer, xvfb: Xvfb, tmp_path: Path, speech: bytes
 ) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "qmp"))
@@ -207,7 +204,7 @@ def test_what_waiting_does_not_mend_ends_it(
         with client:
             client.sendall(speech)
             assert viewer.wait() == 12
-    assert words in viewer.output
+    assert "does not speak QMP" in viewer.output
 
 
 def test_a_vm_that_stands_still_while_the_viewer_comes_keeps_its_picture(
