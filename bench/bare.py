@@ -10,7 +10,7 @@ import ctypes
 import sys
 import time
 
-from glview.ui.platform import load_glfw
+from glview.ui.loading import load_glfw
 
 _RGBA, _UNSIGNED_BYTE, _TEXTURE_2D = 0x1908, 0x1401, 0x0DE1
 _READ_FRAMEBUFFER, _COLOR_ATTACHMENT0 = 0x8CA8, 0x8CE0

@@ -7,15 +7,14 @@ import time
 from typing import cast
 
 from bench.draw import Deaf
-from glview.ui import platform as window_system
 from glview.ui.glwindow import GLWindow
+from glview.ui.loading import candidates, start_glfw
 from glview.ui.window import WindowEvents
 
 
 def main() -> None:
     """Says so in a line once it is there."""
-    platform = window_system.choose()
-    glfw = window_system.load_glfw(platform)
+    glfw, platform = start_glfw(candidates())
     window = GLWindow(glfw, platform, "cover", (640, 480), None, cast(WindowEvents, Deaf()))
     monitor = glfw.get_primary_monitor()
     size = glfw.get_video_mode(monitor).size

@@ -22,8 +22,8 @@ from glview.present.swap import SwapPresenter
 from glview.scanout.formats import MOD_LINEAR, fourcc_code
 from glview.scanout.geometry import Rect
 from glview.scanout.source import DmabufSource, Plane
-from glview.ui import platform as window_system
 from glview.ui.glwindow import GLWindow
+from glview.ui.loading import candidates, start_glfw
 from glview.ui.window import WindowEvents
 from tests.support.canvas import Canvas
 from tests.support.layouts import LAYOUTS
@@ -60,8 +60,7 @@ def alone(
 
 
 def _measure(width: int, height: int, updates: int, fourcc: str) -> dict[str, Draws]:
-    platform = window_system.choose()
-    glfw = window_system.load_glfw(platform)
+    glfw, platform = start_glfw(candidates())
     events = cast(WindowEvents, Deaf())
     window = GLWindow(glfw, platform, "bench", (width, height), None, events)
     presenter = SwapPresenter(window)

@@ -24,6 +24,7 @@ from glview.stats.figures import Printer
 from glview.stats.recorder import Recorder
 from glview.ui import platform as window_system
 from glview.ui.keymap import Platform
+from glview.ui.loading import Choice, candidates, start_glfw
 from glview.view import View
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Settings(NamedTuple):
     stats: bool = False
     hud: bool = False
     trace: Trace | None = None
+    platform: Choice = "auto"
 
 
 class App:
@@ -94,13 +96,13 @@ class App:
         Returns the exit code: 0, or 128 + the number of a signal that came while there was
         no window that it could have closed.
         """
-        platform = window_system.choose()
+        platforms = candidates(self._settings.platform)
         return_large_blocks()
         with ending.loop(self._signalled), ending.last(self._lift):
             self._guard.start()
             self._start_recording()
             self._session.start()
-            glfw = window_system.load_glfw(platform)
+            glfw, platform = start_glfw(platforms)
             self._display = window_system.connection_fd(glfw, platform)
             self._view = self._made = View(
                 glfw,

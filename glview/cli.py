@@ -99,6 +99,7 @@ def _run_app(way: Way, options: argparse.Namespace) -> int:
         stats=options.stats,
         hud=options.hud,
         trace=options.trace,
+        platform=options.platform,
     )
     return App(way, settings).run()
 
@@ -190,7 +191,7 @@ def _doctor(options: argparse.Namespace, _: list[str]) -> int:
     from glview.doctor.advice import advise
     from glview.doctor.examine import examine
 
-    facts = examine(options.gl)
+    facts = examine(options.gl, options.platform)
     advice = advise(facts)
     output.write((report.as_json if options.json else report.as_text)(facts, advice) + "\n")
     return advice.exit_code

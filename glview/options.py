@@ -139,6 +139,14 @@ OPTIONS = (
         ),
     ),
     Option(
+        ("--platform",),
+        _DRAW,
+        _choice(
+            *("auto", "wayland", "x11"),
+            help="the window system: Wayland, X11, or the first that answers (default)",
+        ),
+    ),
+    Option(
         ("--present",),
         _SHOW,
         _choice(

@@ -1,4 +1,4 @@
-"""A probe in a process of its own: ``python -m glview.doctor PROBE API [KIND NODE]``."""
+"""A probe in a process of its own: ``python -m glview.doctor PROBE API PLATFORM [KIND NODE]``."""
 
 from __future__ import annotations
 

@@ -113,10 +113,10 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     tell = Teller(os.fdopen(os.dup(sys.stdout.fileno()), "w"))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # drivers may write there
-    name, api, *rest = sys.argv[1:]
+    name, api, platform, *rest = sys.argv[1:]
     table: dict[str, Callable[..., None]] = {"window": probes.window, "import": probes.importing}
     try:
-        table[name](tell, probes.API[api], *rest)
+        table[name](tell, probes.API[api], platform, *rest)
     except GlviewError as error:
         tell.fact("failure", vars(Failure(str(error.args[0]), error.hint, error.exit_code)))
     os._exit(0)  # without the driver's own end, which may hang or crash

@@ -11,15 +11,15 @@ from glview.gl import buffers
 from glview.gl.selftest import Result
 
 
-def examine(api: str = "auto") -> Facts:
-    """Look at everything; `api` as the option --gl. Takes a second or two."""
+def examine(api: str = "auto", platform: str = "auto") -> Facts:
+    """Look at everything; arguments as the options --gl and --platform. Takes a second or two."""
     nodes = machine.nodes()
-    window = _window(child.ask("window", api))
+    window = _window(child.ask("window", api, platform))
     return Facts(
         versions=machine.versions(),
         nodes=nodes,
         window=window,
-        imports=[] if window.failure else _imports(api, window.drm_node),
+        imports=[] if window.failure else _imports(api, platform, window.drm_node),
         qemu=qemu.examine(machine.render_nodes(nodes)),
     )
 
@@ -33,11 +33,11 @@ def _window(answer: child.Answer) -> WindowFacts:
     )
 
 
-def _imports(api: str, node: str) -> list[Trial]:
+def _imports(api: str, platform: str, node: str) -> list[Trial]:
     """The import self-test in the first kind of buffer that is not refused."""
     trials: list[Trial] = []
     for kind in buffers.available(node):
-        answer = child.ask("import", api, kind, node)
+        answer = child.ask("import", api, platform, kind, node)
         latest = [Trial(**trial) for trial in answer.facts.get("trials", [])]
         if answer.failure is not None:
             result: Result = "crashed" if answer.crashed else "refused"

@@ -16,11 +16,13 @@ from glview.gl.api import Api
 from glview.gl.dmabuf import Importer
 from glview.present import xcb
 from glview.scanout.formats import MOD_LINEAR, fourcc_code, fourcc_text
-from glview.ui import platform as window_system
 from glview.ui.glwindow import GLWindow
+from glview.ui.keymap import Platform
+from glview.ui.loading import Choice, candidates, start_glfw
 from glview.ui.window import WindowEvents
 
 API: dict[str, Api | None] = {"auto": None, "es": "es", "core": "core"}
+CHOICE: dict[str, Choice] = {"auto": "auto", "wayland": "wayland", "x11": "x11"}
 
 EGL_EXTENSIONS = (
     "EGL_EXT_image_dma_buf_import",
@@ -46,9 +48,9 @@ class _Deaf:
         return lambda *_: None
 
 
-def window(tell: Teller, api: Api | None) -> None:
+def window(tell: Teller, api: Api | None, choice: str) -> None:
     """Everything in `WindowFacts`."""
-    opened = _open(tell, api)
+    opened = _open(tell, api, choice)
     _describe(tell, opened)
     tell.step("querying dma-buf formats")
     tell.fact("formats", _formats(opened))
@@ -64,9 +66,9 @@ def window(tell: Teller, api: Api | None) -> None:
         tell.fact("uploads", [asdict(trial) for trial in trials])
 
 
-def importing(tell: Teller, api: Api | None, kind: str, node: str) -> None:
+def importing(tell: Teller, api: Api | None, choice: str, kind: str, node: str) -> None:
     """The import self-test in one kind of buffer, see `buffers.make`: `trials`."""
-    opened = _open(tell, api)
+    opened = _open(tell, api, choice)
     importer = Importer(opened.gl, opened.egl)
     tell.step(f"making a {kind}")
     try:
@@ -82,19 +84,24 @@ def importing(tell: Teller, api: Api | None, kind: str, node: str) -> None:
         tell.fact("trials", [asdict(trial) for trial in trials])
 
 
-def _open(tell: Teller, api: Api | None) -> GLWindow:
+def _open(tell: Teller, api: Api | None, choice: str) -> GLWindow:
     tell.step("looking for a display")
-    platform = window_system.choose()
-    name = "WAYLAND_DISPLAY" if platform == "wayland" else "DISPLAY"
-    tell.fact("platform", platform)
-    tell.fact("display", f"{name}={os.environ.get(name, '')}")
+    platforms = candidates(CHOICE[choice])
+    _tell_display(tell, platforms[0])
     tell.step("starting GLFW")
-    glfw = window_system.load_glfw(platform)
+    glfw, platform = start_glfw(platforms)
+    _tell_display(tell, platform)
     tell.fact("glfw_version", glfw.get_version_string().decode())
     tell.fact("glfw_library", str(glfw._glfw._name))
     tell.step("opening a window with OpenGL")
     size, events = (buffers.WIDTH, buffers.HEIGHT), cast(WindowEvents, _Deaf())
     return GLWindow(glfw, platform, "glview doctor", size, api, events, visible=False)
+
+
+def _tell_display(tell: Teller, platform: Platform) -> None:
+    name = "WAYLAND_DISPLAY" if platform == "wayland" else "DISPLAY"
+    tell.fact("platform", platform)
+    tell.fact("display", f"{name}={os.environ.get(name, '')}")
 
 
 def _describe(tell: Teller, opened: GLWindow) -> None:

@@ -1,81 +1,16 @@
-"""Which window system, which GLFW library, and what GLFW does not tell about them."""
+"""What GLFW does not tell about the window system."""
 
 from __future__ import annotations
 
 import ctypes
-import errno
-import importlib.util
-import os
 import select
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 
 from glview import ending
-from glview.errors import InstallError, NoDisplayError
+from glview.errors import NoDisplayError
 from glview.ui.keymap import Platform
-
-
-def choose() -> Platform:
-    """The window system to use. Raises NoDisplayError where there is none.
-
-    The glfw wheel brings one library for each; by itself it would look at
-    XDG_SESSION_TYPE only, which is unset over ssh and under systemd.
-    """
-    wanted = os.environ.get("PYGLFW_LIBRARY_VARIANT", "")
-    if wanted in ("x11", "wayland"):
-        return "wayland" if wanted == "wayland" else "x11"
-    if os.environ.get("WAYLAND_DISPLAY"):
-        return "wayland"
-    if os.environ.get("DISPLAY"):
-        return "x11"
-    raise NoDisplayError(
-        "there is no display to open a window on",
-        "set DISPLAY for an X server or WAYLAND_DISPLAY for a compositor",
-    )
-
-
-def load_glfw(platform: Platform) -> ModuleType:
-    """Import glfw with its library for `platform`, and initialise it.
-
-    Raises NoDisplayError, and InstallError where there is no such library.
-    """
-    os.environ["PYGLFW_LIBRARY_VARIANT"] = platform
-    library = _bundled_library(platform)
-    if library is not None:  # named outright, it is not searched for with a child process each
-        os.environ.setdefault("PYGLFW_LIBRARY", library)
-    try:
-        import glfw
-    except ImportError as error:
-        raise InstallError(f"glfw cannot be loaded: {error}", "pip install glfw") from None
-    glfw.ERROR_REPORTING = "ignore"
-    faults = collect_faults(glfw)
-    if platform == "x11":
-        _xlib().XSetIOErrorHandler(_x11_lost)
-    with _without_compose_sequences():
-        started = glfw.init()
-    if not started:
-        where = "WAYLAND_DISPLAY" if platform == "wayland" else "DISPLAY"
-        cause = faults[-1] if faults else "no reason given"
-        if (lack := os.strerror(errno.EMFILE)) in cause:
-            raise OSError(errno.EMFILE, lack)
-        raise NoDisplayError(f"cannot use {where}={os.environ.get(where, '')}: {cause}")
-    return glfw
-
-
-@contextmanager
-def _without_compose_sequences() -> Iterator[None]:
-    """Spare Xlib reading 5000 of them, which takes 15 ms: keys are wanted here, not text."""
-    before = os.environ.get("XCOMPOSEFILE")
-    os.environ["XCOMPOSEFILE"] = os.devnull
-    try:
-        yield
-    finally:
-        del os.environ["XCOMPOSEFILE"]
-        if before is not None:
-            os.environ["XCOMPOSEFILE"] = before
 
 
 def collect_faults(glfw: ModuleType) -> list[str]:
@@ -89,14 +24,6 @@ def collect_faults(glfw: ModuleType) -> list[str]:
     return faults
 
 
-def _bundled_library(platform: Platform) -> str | None:
-    spec = importlib.util.find_spec("glfw")
-    if spec is None or spec.origin is None:
-        return None
-    path = os.path.join(os.path.dirname(spec.origin), platform, "libglfw.so")
-    return path if os.path.isfile(path) else None
-
-
 def connection_fd(glfw: ModuleType, platform: Platform) -> int:
     """The descriptor that becomes readable when the window system has events."""
     if platform == "x11":
@@ -108,7 +35,7 @@ def check_connection(glfw: ModuleType, platform: Platform) -> None:
     """Raise NoDisplayError if the window system has gone.
 
     To GLFW a compositor that goes is the user's wish to close. An X server that goes while
-    there is a window ends the process by itself, see `load_glfw`.
+    there is a window ends the process by itself, see `end_without_x11`.
     """
     # libwayland notes no error where it was writing that failed: then the hang-up is what tells.
     connection = select.poll()
@@ -134,6 +61,11 @@ def _end_without_x11(_display: int) -> int:
 
 
 _x11_lost = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(_end_without_x11)
+
+
+def end_without_x11() -> None:
+    """End the process in order when the X server goes; before a connection is made."""
+    _xlib().XSetIOErrorHandler(_x11_lost)
 
 
 class _WindowAttributes(ctypes.Structure):

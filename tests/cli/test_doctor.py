@@ -233,7 +233,7 @@ def test_each_kind_of_buffer(
 ) -> None:
     """Imported exactly where it is there; otherwise said to be missing."""
     monkeypatch.setenv("DISPLAY", xvfb.display)
-    answer = child.ask("import", "auto", kind, needs)
+    answer = child.ask("import", "auto", "auto", kind, needs)
     if Path(needs).exists():
         assert answer.failure is None
         assert [(t["buffer"], t["result"]) for t in answer.facts["trials"]] == [
@@ -276,7 +276,7 @@ def test_an_import_that_hangs(
         monkeypatch.setenv(name, value)
     causes = []
     for seconds in (5.0, 20.0, 60.0):  # a slow machine needs longer to get there
-        answer = child.ask("import", "auto", "memfd", "", timeout=seconds)
+        answer = child.ask("import", "auto", "auto", "memfd", "", timeout=seconds)
         assert answer.crashed
         causes.append(answer.failure.cause if answer.failure else "")
         if "importing" in causes[-1]:

@@ -101,11 +101,10 @@ class Weston(Child):
 
     def environment(self, **more: str) -> dict[str, str]:
         """The environment of a client of this compositor, and of no X server."""
-        env = self._xvfb.environment(
-            WAYLAND_DISPLAY=self.socket.name, XDG_RUNTIME_DIR=str(self.folder), **more
-        )
+        env = self._xvfb.environment()
         del env["DISPLAY"]
-        return env
+        own = {"WAYLAND_DISPLAY": self.socket.name, "XDG_RUNTIME_DIR": str(self.folder)}
+        return {**env, **own, **more}
 
     def screenshot(self) -> Picture:
         """The whole output, as weston's own screenshooter saves it."""
