@@ -34,6 +34,7 @@ _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _LAST_WORDS = 2.0  # seconds from a broken QMP connection to QEMU's end, if it is one
 _UNTIL_KILLED = 3.0  # seconds that the supervisor has for ending after all else
 _KEPT_LINES = 4
+_LONGEST = 1 << 16  # bytes of a line of QEMU's that are passed on at once
 _LONGEST_LINE = 1 << 14  # bytes; a longer one goes on in parts
 _NO_PROGRAM = "on Debian and Ubuntu: apt install qemu-system-x86"
 _SHOWN_WORDS, _SHOWN_LENGTH = 4, 80

@@ -67,6 +67,30 @@ def test_closing_the_window_ends_qemu(
     until(lambda: ended(qemu), "QEMU to end")
 
 
+def test_what_qemu_writes_never_holds_it_up(xvfb: Xvfb, tmp_path: Path) -> None:
+    """Nobody reads glview's output: the script goes on to QEMU, and QEMU starts."""
+    script, done = tmp_path / "vm", tmp_path / "done"
+    flood = "head -c 2000000 /dev/zero | tr '\\0' x | fold -w 100 >&2"
+    script.write_text(f'#!/bin/sh\n{flood}\ntouch {done}\nexec {QEMU} -M none "$@"\n')
+    script.chmod(0o755)
+    reader, writer = os.pipe()
+    command = [sys.executable, "-m", "glview", "run", str(script)]
+    with subprocess.Popen(command, env=xvfb.environment(), stderr=writer) as glview:
+        os.close(writer)
+        try:
+            until(done.exists, "the script to have written everything")
+            until(lambda: program_of(glview.pid, QEMU), "QEMU")
+        finally:
+            glview.terminate()
+            until(lambda: glview.poll() is not None, "glview to end", 20)
+            os.close(reader)
+
+
+def program_of(process: int, name: str) -> bool:
+    """Return whether a program of that name descends from a process."""
+    return any(command_line(p.pid)[:1] == [name] for p in descendants(process))
+
+
 def test_demo_shows_its_picture_and_takes_keys(xvfb: Xvfb, start_viewer: StartViewer) -> None:
     viewer = start_viewer(xvfb, "demo")
     viewer.wait_shows(splash(), timeout=20.0)
