@@ -25,13 +25,18 @@ CTRL_C, CTRL_Z = "\x03", "\x1a"
 
 @pytest.fixture(params=["QEMU", "a script"])
 def qemu(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, ...]:
-    """A command line of QEMU, by itself or by a script that does not become it."""
+    """A command line of QEMU, by itself or by a script that does not become it and has a helper."""
     if request.param == "QEMU":
         return QEMU
-    script = tmp_path / "vm"
-    script.write_text(f'#!/bin/sh\n{shlex.join(QEMU)} "$@"\nexit $?\n')
-    script.chmod(0o755)
-    return (str(script),)
+    return script(tmp_path, "nohup sleep 1000 >nohup.out 2>&1 </dev/null &")
+
+
+def script(folder: Path, first: str) -> tuple[str, ...]:
+    """Return the command line of a script that runs QEMU after something else."""
+    path = folder / "vm"
+    path.write_text(f'#!/bin/sh\ncd {folder}\n{first}\n{shlex.join(QEMU)} "$@"\nexit $?\n')
+    path.chmod(0o755)
+    return (str(path),)
 
 
 @pytest.fixture
@@ -175,9 +180,10 @@ def test_in_the_background(xvfb: Xvfb, terminal: Terminal, qemu: tuple[str, ...]
 @pytest.mark.parametrize(
     "options", ["-h", "--help", "-version", "-machine help", "-device VGA,help", "-d help"]
 )
-def test_qemu_s_own_output_and_code_alone(qemu: tuple[str, ...], options: str) -> None:
+@pytest.mark.parametrize("by_script", [False, True])
+def test_qemu_s_own_output_and_code_alone(tmp_path: Path, options: str, by_script: bool) -> None:
     """Without a display, too."""
-    command = [*qemu, *options.split()]
+    command = [*(script(tmp_path, ":") if by_script else QEMU), *options.split()]
     env = {name: value for name, value in os.environ.items() if "DISPLAY" not in name}
     plain, ours = (
         subprocess.run(
