@@ -237,6 +237,16 @@ def format_list(vms: Sequence[Vm]) -> str:
     )
 
 
+def has_left(transport: Transport, owner: str, within: float) -> bool:
+    """Return whether a unique name leaves the bus within so many seconds, or has left it."""
+    deadline = time.monotonic() + within
+    while next(iter(_ask_bus(transport, "NameHasOwner", owner)), None) is not False:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(within / 10)
+    return True
+
+
 def wait_for_vm(
     transport: Transport,
     wanted: str | None,

@@ -53,12 +53,19 @@ _FOLLOWS_WITHIN = 0.3
 _MOST_BROKEN = 3  # connections in a row that end by what the protocol does not allow
 _MOST_REASONS = 16  # for failing attempts, that the user is shown
 
+_LEAVES_WITHIN = 0.3
+"""Seconds between the ends of a VM's listener and of its name on the bus."""
+
 
 class _End(NamedTuple):
-    """How a connection ended. `broken` if the VM is there still, as far as one knows."""
+    """How a connection ended. `broken` if the VM is there still, as far as one knows.
+
+    `attended` unless it failed in a way that another attempt may mend.
+    """
 
     reason: str
     broken: bool = False
+    attended: bool = True
 
 
 class Session:
@@ -139,21 +146,28 @@ class Session:
             if link is None:
                 return
             self._backoff.begin()
-            try:
-                end = self._attend(link)
-            except (GlviewError, OSError) as error:
-                if not mends(error) or not (wait or self._connected):
-                    raise  # the VM was there a moment ago, and nobody asked us to wait
-                end = _End(str(error.args[0]) if isinstance(error, GlviewError) else str(error))
-            finally:
-                link.close()
-            if end is None or self._stop.is_set():
-                return
-            if not self._reconnect:
-                raise VmGoneError("the VM has gone" + (f": {end.reason}" if end.reason else ""))
-            self._post(Broken(end.reason) if end.broken else Gone(end.reason))
-            wait = True
+            with contextlib.closing(link):
+                end = self._stay(link, wait=wait)
+                if end is None or self._stop.is_set():
+                    return
+                if not self._reconnect:
+                    raise VmGoneError("the VM has gone" + (f": {end.reason}" if end.reason else ""))
+                self._post(Broken(end.reason) if end.broken else Gone(end.reason))
+                wait = True
+                if end.attended and not end.broken and _has_gone(link):
+                    self._backoff.reset()  # the next VM is another one, however soon it comes
+                    continue
             self._stop.wait(self._backoff.delay())
+
+    def _stay(self, link: Link, *, wait: bool) -> _End | None:
+        """Attend a VM; a failure that waiting mends is an end, too, once there was a VM."""
+        try:
+            return self._attend(link)
+        except (GlviewError, OSError) as error:
+            if not mends(error) or not (wait or self._connected):
+                raise  # the VM was there a moment ago, and nobody asked us to wait
+            reason = str(error.args[0]) if isinstance(error, GlviewError) else str(error)
+            return _End(reason, attended=False)
 
     def _tell(self, error: Exception) -> None:
         """Have the user told why an attempt failed, once for each reason."""
@@ -255,6 +269,16 @@ class Session:
                     return _End(str(details[0]))
         self._post(Replaced())
         return None
+
+
+def _has_gone(link: Link) -> bool:
+    """Return whether the VM itself has ended, not only its connection. May wait a moment."""
+    if not link.transport.is_bus:
+        return True  # else another viewer would have its display
+    try:
+        return discovery.has_left(link.transport, link.vm.owner, _LEAVES_WITHIN)
+    except (GlviewError, OSError):
+        return False  # nobody can tell
 
 
 def _at_fault(listener: Listener) -> bool:

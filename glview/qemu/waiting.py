@@ -108,6 +108,10 @@ class Backoff:
         """Note that an attempt has succeeded, for now."""
         self._began = self._clock()
 
+    def reset(self) -> None:
+        """Begin a new series: what failed before says nothing about the next attempt."""
+        self._in_a_row, self._began = 0, None
+
     def delay(self) -> float:
         """Return how long to wait after an attempt that failed, or whose success has ended."""
         began, self._began = self._began, None
