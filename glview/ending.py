@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from glview import output
-from glview.errors import ResourceError
+from glview.errors import InternalError, ResourceError
 from glview.threads import Thread
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class _Watch:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
                 signal.signal(number, lambda *_: None)  # the byte in the pipe tells
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        Thread("signals", self._run, log.error).start()
+        Thread("signals", self._run, _give_up).start()
 
     def _run(self) -> None:
         while True:
@@ -69,6 +69,12 @@ class _Watch:
         if not self.over.wait(PATIENCE):
             log.warning("the window system does not answer; ending without it")
             leave(code)
+
+
+def _give_up(line: str) -> None:
+    """End in order what no signal could end any more."""
+    log.error("%s", line)
+    leave(InternalError.exit_code)
 
 
 _watch: _Watch | None = None

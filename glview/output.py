@@ -48,6 +48,7 @@ class Outlet:
         self._held = 0  # bytes in the queue or being written
         self._lost = 0  # lines
         self._started = False
+        self._broken = False  # the thread failed, for a reason that nobody foresaw
         self.failure: OSError | None = None
         """The first error of a write; later bytes are tried all the same."""
 
@@ -88,6 +89,8 @@ class Outlet:
 
     def _start(self) -> bool:
         try:
+            if self._broken:
+                raise ResourceError("the thread would fail again")
             Thread("output", self._run, self._failed).start()
         except ResourceError:  # write what surely does not wait
             self._write_what_fits()
@@ -97,8 +100,9 @@ class Outlet:
 
     def _failed(self, line: str) -> None:
         with self._changed:
-            self._started, self._held = False, 0
+            self._started, self._broken, self._held = False, True, 0
             self._queue.clear()
+            self._changed.notify_all()
         self.put(f"glview: {line}\n".encode("ascii", "backslashreplace"))
 
     def _write_what_fits(self) -> None:

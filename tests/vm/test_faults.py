@@ -119,6 +119,31 @@ def test_in_the_trace(
     viewer.wait_shows(PICTURE)
 
 
+def test_where_signals_are_heard(
+    start_qemu: StartQemu, start_viewer: StartViewer, xvfb: Xvfb, tmp_path: Path
+) -> None:
+    """A viewer that no signal could end any more ends."""
+    qemu = splash(start_qemu, tmp_path)
+    viewer = start_viewer(xvfb, "--qmp", qemu.qmp_path, mutant="in-signals")
+    viewer.wait_shows(PICTURE)
+    viewer.signal(signal.SIGTERM)
+    assert viewer.wait() == INTERNAL
+    assert "the signals thread: RuntimeError: planted" in line_of(viewer, "glview failed in")
+
+
+def test_where_output_is_written(
+    start_qemu: StartQemu, start_viewer: StartViewer, xvfb: Xvfb, tmp_path: Path
+) -> None:
+    """Without that thread what surely does not wait is written, and nothing else is lost."""
+    qemu = splash(start_qemu, tmp_path)
+    viewer = start_viewer(xvfb, "--qmp", qemu.qmp_path, "-v", mutant="in-output")
+    assert "the output thread: RuntimeError: planted" in line_of(viewer, "glview failed in")
+    viewer.wait_shows(PICTURE)
+    line_of(viewer, "X shared memory")
+    viewer.signal(signal.SIGTERM)
+    assert viewer.wait() == 0
+
+
 def own_qemu(folder: Path) -> tuple[str, ...]:
     """A command line for `glview run`."""
     options = guests.splash(folder, PICTURE)
