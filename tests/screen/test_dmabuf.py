@@ -150,6 +150,7 @@ def test_another_shape_of_the_same_buffer(stage: Stage) -> None:
             stage.wait_shows(canvas.picture())
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("hide", WAYS)
 def test_hidden_updates_are_answered(stage: Stage, hide: Hide) -> None:
     """At once, and what changed meanwhile is there when the window is back."""
@@ -168,6 +169,7 @@ def test_hidden_updates_are_answered(stage: Stage, hide: Hide) -> None:
         stage.wait_shows(other.picture())
 
 
+@pytest.mark.alone
 def test_many_updates_at_once_are_each_answered(stage: Stage) -> None:
     """QEMU sends one for each rectangle, without waiting."""
     with Canvas(LAYOUTS["x8r8g8b8"], 640, 480) as canvas:
@@ -185,6 +187,7 @@ def test_many_updates_at_once_are_each_answered(stage: Stage) -> None:
             stage.wait_shows(canvas.picture())
 
 
+@pytest.mark.alone
 def test_updates_without_a_dmabuf_are_answered(stage: Stage) -> None:
     """After bytes took over; and before anything was announced to a new listener."""
     with Canvas(LAYOUTS["x8r8g8b8"], 64, 48) as canvas:
@@ -196,6 +199,7 @@ def test_updates_without_a_dmabuf_are_answered(stage: Stage) -> None:
         stage.wait_shows(canvas.picture())
 
 
+@pytest.mark.alone
 def test_an_update_after_disable_shows_again(stage: Stage) -> None:
     """With blobs QEMU says Disable after each scanout, and means the one before."""
     with Canvas(LAYOUTS["x8r8g8b8"], 200, 100) as canvas:
