@@ -1,4 +1,4 @@
-"""Running QEMU as a child with a private display: `glview run`."""
+"""Run QEMU with a private display, beside a supervisor that ends it: `glview run`."""
 
 from __future__ import annotations
 
@@ -97,13 +97,13 @@ class QemuProcess:
 
     @property
     def pid(self) -> int:
-        """Process id of the program that was started, which may be a script."""
+        """Return the process id of the program that was started, which may be a script."""
         self._started.wait()
         return self._pid
 
     @property
     def exit_code(self) -> int | None:
-        """As a shell gives it: 128 + n for signal n. None while QEMU runs."""
+        """Return it as a shell does, 128 + n for signal n; None while QEMU runs."""
         return self._code if self._ended.is_set() else None
 
     def wait(self, timeout: float | None = None) -> int | None:
