@@ -67,7 +67,7 @@ class LockSync:
     def idle(self) -> bool:
         """Whether `compare` would do nothing whatever the host's locks are."""
         self._expire()
-        return self.ended or not self._followed
+        return self.ended or not (self._followed or self._waiting)
 
     def compare(self, host: Locks) -> bool:
         """Press each lock key where the guest differs from the host.

@@ -71,7 +71,7 @@ def test_nothing_before_a_lock_key_was_followed() -> None:
     guest.heeds = set()
     assert guest.focus(CAPS_ON) == []
     guest.typed(CAPS)
-    assert guest.focus(CAPS_ON) == []
+    assert not guest.sync.compare(CAPS_ON)
     guest.now += 2 * ANSWER_TIME
     assert guest.focus(CAPS_ON) == []
 
@@ -138,6 +138,15 @@ def test_waits_for_the_answer_to_an_earlier_key(guest: Guest) -> None:
     guest.lights = BITS[CAPS]
     guest.answer()
     assert guest.focus(CAPS_ON) == []
+
+
+def test_waits_for_the_answer_to_the_first_key_too() -> None:
+    guest = Guest()
+    guest.sync.key(CAPS)
+    assert not guest.sync.compare(OFF)
+    guest.lights = BITS[CAPS]
+    guest.answer()
+    assert guest.focus(OFF) == [CAPS]
 
 
 def test_a_lock_that_the_host_does_not_have_is_left_alone(guest: Guest) -> None:
