@@ -34,13 +34,14 @@ def run(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run glview to its end; stdout and stderr are pipes unless `streams` say otherwise."""
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.run(
+    done: subprocess.CompletedProcess[bytes] = subprocess.run(
         without(closed, *args),
         env={**os.environ, **(env or {})},
         timeout=60,
         check=False,
         **(pipes | streams),  # type: ignore[call-overload]
     )
+    return done
 
 
 def without(closed: tuple[int, ...], *args: str | Path) -> list[str]:
