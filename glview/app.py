@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from glview import ending
-from glview.errors import GlviewError
+from glview.errors import GlviewError, NoDisplayError
 from glview.present.presenter import Wanted
 from glview.qemu import events
 from glview.qemu.session import Session
@@ -124,14 +124,19 @@ class App:
 
     def _loop(self, glfw: ModuleType, platform: Platform) -> None:
         """Turn until the end; then close everything."""
+        gone = False
         try:
             while not (self._done or self._view.closed):
                 self._turn()
             window_system.check_connection(glfw, platform)
+        except NoDisplayError:
+            gone = True
+            raise
         finally:
             self._view.close()
             self._session.close()
-            glfw.terminate()
+            if not gone:  # libwayland would send for ever
+                glfw.terminate()
             self._guard.stop()
             self._wake.close()
             if self._printer is not None:

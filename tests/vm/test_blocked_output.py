@@ -14,10 +14,10 @@ import pytest
 
 from glview.testing import FakeVm, hostile
 from tests.support import guests
+from tests.support.halted import halted
 from tests.support.qemu import Qemu
 from tests.support.qmp import Qmp
 from tests.support.screen import difference, pattern
-from tests.support.halted import halted
 from tests.support.wait import PATIENCE, until
 from tests.support.x11 import Xvfb
 
