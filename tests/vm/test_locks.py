@@ -24,10 +24,15 @@ pytestmark = pytest.mark.alone  # a guest has a second for its lights
 ONCE = [("caps_lock", True), ("caps_lock", False)]
 
 
-def focused(desk: Desk, *codes: int) -> list[Key]:
-    """Strike lock keys while the focus is elsewhere; the lock keys that the guest gets at focus."""
+def focused(desk: Desk, *codes: int, until_up: str = "") -> list[Key]:
+    """Strike lock keys while the focus is elsewhere; the lock keys that the guest gets at focus.
+
+    Waits until the key `until_up` has gone up there, if one is named.
+    """
     with desk.elsewhere():
         desk.hands.strike(*codes)
+    if until_up:
+        desk.wait_up(until_up)
     return [key for key in desk.until_escape() if key[0].endswith("_lock")]
 
 
@@ -55,10 +60,11 @@ def followed(desk: Desk, number: int) -> float:
 
 
 def test_one_press_where_the_guest_differs(heeding: Desk) -> None:
-    assert focused(heeding, CAPS) == ONCE
+    assert focused(heeding, CAPS, until_up="caps_lock") == ONCE
     lit(heeding, 4)
     assert focused(heeding) == []
-    assert focused(heeding, CAPS, NUM) == [*ONCE, ("num_lock", True), ("num_lock", False)]
+    both = [*ONCE, ("num_lock", True), ("num_lock", False)]
+    assert focused(heeding, CAPS, NUM, until_up="num_lock") == both
     lit(heeding, 2)
     assert focused(heeding, CAPS, CAPS) == []
     assert heeding.lights == 2
@@ -74,7 +80,7 @@ def test_a_lock_key_that_a_grab_has_swallowed(heeding: Desk) -> None:
 
 def test_the_lock_key_held_across_the_focus(heeding: Desk) -> None:
     """What it does it does at its release, when it switches off."""
-    assert focused(heeding, CAPS) == ONCE
+    assert focused(heeding, CAPS, until_up="caps_lock") == ONCE
     lit(heeding, 4)
     with heeding.elsewhere():
         heeding.hands.press(CAPS)
@@ -97,7 +103,7 @@ def test_firmware_sets_no_lights_and_gets_no_keys(start_desk: StartDesk) -> None
 def test_a_guest_that_heeds_no_more_gets_one_key_and_then_none(heeding: Desk) -> None:
     heeding.hands.strike(F10)
     heeding.until_escape()
-    assert focused(heeding, CAPS) == ONCE
+    assert focused(heeding, CAPS, until_up="caps_lock") == ONCE
     time.sleep(1.1 * ANSWER_TIME)  # how long the guest says nothing is what is tested
     for _ in range(3):
         assert focused(heeding, CAPS) == []
@@ -117,7 +123,7 @@ def test_a_linux_console(start_desk: StartDesk, tmp_path: Path) -> None:
         60,
     )
     desk.until_escape()
-    assert focused(desk, CAPS) == ONCE
+    assert focused(desk, CAPS, until_up="caps_lock") == ONCE
     lit(desk, before ^ 4)
     assert focused(desk) == []
 
