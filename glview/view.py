@@ -305,7 +305,9 @@ class View:
             from glview.x11.keyboard import X11Keyboard
 
             return X11Keyboard(window_system.x11_display(self._glfw))
-        return None
+        from glview.wayland.keyboard import WaylandKeyboard
+
+        return WaylandKeyboard(window_system.wayland_display(self._glfw))
 
     def on_key(self, scancode: int, action: int) -> None:
         number = self.controls.key(scancode, action)

@@ -11,6 +11,7 @@ from types import ModuleType
 from glview import ending
 from glview.errors import NoDisplayError
 from glview.ui.keymap import Platform
+from glview.wayland import client
 
 
 def collect_faults(glfw: ModuleType) -> list[str]:
@@ -28,7 +29,7 @@ def connection_fd(glfw: ModuleType, platform: Platform) -> int:
     """The descriptor that becomes readable when the window system has events."""
     if platform == "x11":
         return int(_xlib().XConnectionNumber(glfw.get_x11_display()))
-    return int(_wayland().wl_display_get_fd(_wayland_display(glfw)))
+    return int(_wayland().wl_display_get_fd(wayland_display(glfw)))
 
 
 def check_connection(glfw: ModuleType, platform: Platform) -> None:
@@ -40,7 +41,7 @@ def check_connection(glfw: ModuleType, platform: Platform) -> None:
     # libwayland notes no error where it was writing that failed: then the hang-up is what tells.
     connection = select.poll()
     connection.register(connection_fd(glfw, platform), select.POLLRDHUP)
-    if platform == "wayland" and _wayland().wl_display_get_error(_wayland_display(glfw)):
+    if platform == "wayland" and _wayland().wl_display_get_error(wayland_display(glfw)):
         raise NoDisplayError("the Wayland compositor has gone")
     if connection.poll(0):
         what = "Wayland compositor" if platform == "wayland" else "X server"
@@ -48,9 +49,9 @@ def check_connection(glfw: ModuleType, platform: Platform) -> None:
 
 
 def has_events(glfw: ModuleType, platform: Platform) -> bool:
-    """Whether Xlib holds events that it read from the descriptor along with something else."""
-    if platform != "x11":
-        return False
+    """Whether events were read from the descriptor along with something else, and are kept."""
+    if platform == "wayland":
+        return client.has_events(wayland_display(glfw))
     return bool(_xlib().XPending(glfw.get_x11_display()))
 
 
@@ -91,7 +92,8 @@ def x11_display(glfw: ModuleType) -> int:
     return int(glfw.get_x11_display())
 
 
-def _wayland_display(glfw: ModuleType) -> int:
+def wayland_display(glfw: ModuleType) -> int:
+    """The address of GLFW's wl_display."""
     display = glfw._glfw.glfwGetWaylandDisplay
     display.restype = ctypes.c_void_p
     return int(display())

@@ -264,7 +264,7 @@ class Window:
 
     def poll_events(self) -> None:
         """Deliver the events that are there; never waits."""
-        silent = self._inside and self.has_events
+        silent = self.platform == "x11" and self._inside and self.has_events
         self._moved = False
         self._glfw.poll_events()
         if self._resettle and self._logical is not None:

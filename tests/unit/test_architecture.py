@@ -18,7 +18,7 @@ BELOW = {
     "scanout": {"scanout", "stats"},
     "gl": {"gl", "scanout"},
     "qemu": {"qemu", "dbus", "scanout", "stats"},
-    "wayland": {"wayland"},
+    "wayland": {"wayland", "ui.hostkeyboard", "ui.keymap"},
     "ui": {"ui", "gl", "scanout", "stats", "qemu.input", "wayland"},
     "present": {"present", "gl", "scanout", "stats", "ui.window", "ui.glwindow", "ui.keymap"},
     "x11": {"x11", "ui.hostkeyboard", "ui.keymap"},
