@@ -32,6 +32,8 @@ def set_up(verbose: int) -> None:
     logging.basicConfig(level=level, handlers=[handler])
     for library in ("OpenGL", "asyncio"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    logging.captureWarnings(True)  # Python's own: of no use to a user
+    logging.getLogger("py.warnings").setLevel(logging.WARNING if verbose else logging.CRITICAL)
     sys.unraisablehook = _ignored
 
 
