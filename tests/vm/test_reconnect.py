@@ -52,11 +52,15 @@ def restartable(
 
 
 def steady_fds(viewer: Viewer) -> int:
-    """Open descriptors, once their number has not changed for half a second: input comes last."""
+    """Open descriptors, once their number has not changed for half a second: input comes last.
+
+    Its own memory files are not among them, as their number depends on who was faster.
+    """
     counts: list[tuple[float, int]] = []
 
     def look() -> bool:
-        counts.append((time.monotonic(), len(viewer.fds())))
+        files = [file for file in viewer.fds().values() if not file.startswith("/memfd:glview")]
+        counts.append((time.monotonic(), len(files)))
         latest = [count for at, count in counts if at > counts[-1][0] - 0.5]
         return counts[0][0] < counts[-1][0] - 0.5 and len(set(latest)) == 1
 
