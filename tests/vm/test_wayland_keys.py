@@ -22,6 +22,7 @@ from tests.support.qemu import Qemu
 from tests.support.sway import Sway
 from tests.support.viewer import Viewer
 from tests.support.wait import until
+from tests.support.wayland_relay import Relay
 from tests.support.weston import Weston
 from tests.support.x11 import Xvfb
 
@@ -115,6 +116,32 @@ def test_the_window_switcher_has_the_keyboard_for_a_while(desk: Desk, other: int
         (up.discard if down else up.add)(name)
     assert ("meta_l", True) in keys
     assert {name for name, down in keys if down} - up == {"esc"}
+
+
+@pytest.mark.parametrize("code", [ALT, CTRL, SHIFT, SUPER])
+def test_a_release_that_the_compositor_keeps(
+    code: int,
+    own_xvfb: Xvfb,
+    weston: Weston,
+    start_qemu: Callable[..., Qemu],
+    start_viewer: Callable[..., Viewer],
+    tmp_path: Path,
+) -> None:
+    """The focus stays: only a new description of the keyboard tells that the key is up."""
+    path = weston.folder / "wayland-relay"
+    with Relay(path, weston.socket) as relay, Hands(own_xvfb) as hands:
+        qemu = start_qemu(trace=["input_event_key*"])
+        env = {"WAYLAND_DISPLAY": path.name}
+        with Viewer(tmp_path, weston, "--qmp", qemu.qmp_path, env=env) as viewer:
+            desk = Desk(own_xvfb, hands, qemu, viewer)
+            hands.press(code)
+            relay.kept.add(code - 8)
+            hands.release(code)
+            until(lambda: relay.swallowed, "the release to be kept")
+            time.sleep(2 * GAP)
+            keys = desk.until_escape()
+    (name,) = {name for name, _ in keys} - {"esc"}
+    assert keys.index((name, False)) < keys.index(("esc", True))
 
 
 def test_keys_that_are_held_stay_down(desk: Desk) -> None:
