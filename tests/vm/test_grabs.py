@@ -256,6 +256,7 @@ def test_alt_tab_round_to_the_same_window(managed: Desk, own_xvfb: Xvfb) -> None
         own_xvfb.xdotool("search", "--sync", "--onlyvisible", "--class", CYCLING)
         managed.hands.strike(last)
         managed.hands.release(ALT)
+        managed.wait_up("alt")  # the window manager takes its time to give the keyboard back
         managed.check_down()
 
 
