@@ -40,8 +40,6 @@ SAMPLES = {
     "fd": ["--fd", "7"],
     "list": ["--list"],
     "console": ["--console", "3"],
-    "gl": ["--gl", "es"],
-    "present": ["--present", "swap"],
     "present=shm": ["--present", "shm"],
     "trace": ["--trace", "/trace"],
     "verbose": ["-v"],
@@ -65,8 +63,12 @@ PAIRS = [
 
 
 def words(name: str) -> list[str]:
-    """Return the words that give an option."""
-    return SAMPLES.get(name, ["--" + name.replace("_", "-")])
+    """Return the words that give an option, with a value that is not its default."""
+    (option,) = (option for option in OPTIONS if option.name == name.partition("=")[0])
+    typed = [option.flags[0]]
+    if choices := option.details.get("choices"):
+        typed.append(choices[1])
+    return SAMPLES.get(name, typed)
 
 
 def line(command: str, *names: str) -> list[str]:
