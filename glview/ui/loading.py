@@ -21,6 +21,7 @@ from typing import Literal
 from glview.errors import GlviewError, InstallError, NoDisplayError
 from glview.ui import platform as window_system
 from glview.ui.keymap import Platform
+from glview.wayland import client
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,8 @@ def load_glfw(platform: Platform) -> ModuleType:
     faults = window_system.collect_faults(glfw)
     if glfw.get_version() >= (3, 4):  # earlier ones have one window system only
         glfw.init_hint(_PLATFORM_HINT, _HINTS[platform])
+    if platform == "wayland" and _lacks_seat(glfw):
+        raise _refusal(platform, "the compositor has no seat, which GLFW before 3.5 needs")
     if not (_start_x11(glfw) if platform == "x11" else glfw.init()):
         cause = _compositor_fault() if platform == "wayland" else ""
         cause = cause or (faults[-1] if faults else "no reason given")
@@ -98,6 +101,13 @@ def load_glfw(platform: Platform) -> ModuleType:
             raise OSError(errno.EMFILE, lack)
         raise _refusal(platform, cause)
     return glfw
+
+
+def _lacks_seat(glfw: ModuleType) -> bool:
+    """Return whether GLFW would crash; a connection in WAYLAND_SOCKET can be used once only."""
+    if glfw.get_version() >= (3, 5) or "WAYLAND_SOCKET" in os.environ:
+        return False
+    return not client.has_seat()
 
 
 def _import(platform: Platform) -> ModuleType:

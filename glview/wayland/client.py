@@ -23,7 +23,9 @@ class Argument(ctypes.Union):
 
 
 _SIGNATURES: dict[str, tuple[Any, ...]] = {
+    "wl_display_connect": (_P, ctypes.c_char_p),
     "wl_display_create_queue": (_P, _P),
+    "wl_display_disconnect": (None, _P),
     "wl_display_dispatch_queue_pending": (ctypes.c_int, _P, _P),
     "wl_display_roundtrip_queue": (ctypes.c_int, _P, _P),
     "wl_display_prepare_read": (ctypes.c_int, _P),
@@ -130,3 +132,27 @@ def has_events(display: int) -> bool:
         return True
     load().wl_display_cancel_read(display)
     return False
+
+
+def has_seat() -> bool:
+    """Return whether the compositor has a seat, asked on a connection of our own.
+
+    True where there is no connection either: GLFW says why. A compositor without input
+    (weston's headless backend) has none, and GLFW before 3.5 crashes on it.
+    """
+    display = load().wl_display_connect(None)
+    if not display:
+        return True
+    seats = []
+
+    def note(_name: int, kind: bytes, _version: int) -> None:
+        if kind == b"wl_seat":
+            seats.append(kind)
+
+    listener = Listener((note, "usu"), (lambda *_: None, "u"))
+    queue = Queue(display)
+    listener.listen(queue.registry)
+    answered = queue.roundtrip()
+    queue.close()
+    load().wl_display_disconnect(display)
+    return bool(seats) or not answered

@@ -17,8 +17,10 @@ from glview.testing import ConsoleOptions, FakeVm
 from tests.support.canvas import Canvas
 from tests.support.carriers import Sent
 from tests.support.layouts import LAYOUTS
+from tests.support.process import Child
 from tests.support.viewer import Viewer
-from tests.support.weston import Weston
+from tests.support.wait import until
+from tests.support.weston import Weston, version
 from tests.support.x11 import Xvfb
 
 StartOn = Callable[..., Viewer]
@@ -170,3 +172,19 @@ def test_a_library_that_is_none(tmp_path: Path, own_xvfb: Xvfb) -> None:
     missing = "/no/such/libglfw.so"
     line = refused(tmp_path, {"DISPLAY": own_xvfb.display, "PYGLFW_LIBRARY": missing}, code=20)
     assert "glfw cannot be loaded" in line
+
+
+def test_a_compositor_without_a_seat(
+    start_on: StartOn, own_xvfb: Xvfb, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    """It has no input devices at all: the X server is used, or one line says what is missing."""
+    folder = tmp_path_factory.mktemp("seatless")
+    folder.chmod(0o700)
+    there = {"WAYLAND_DISPLAY": "seatless", "XDG_RUNTIME_DIR": str(folder)}
+    new = version() >= (12, 0)
+    words = "--backend", "headless" if new else "headless-backend.so", "--socket=seatless"
+    env = {**own_xvfb.environment(), "XDG_RUNTIME_DIR": str(folder)}
+    with Child(["weston", *words], folder / "weston.log", env=env):
+        until((folder / "seatless").exists, "weston")
+        assert "no seat" in refused(tmp_path, there)
+        start_on(own_xvfb, DISPLAY=own_xvfb.display, **there)
