@@ -696,3 +696,4 @@ def test_a_bus_that_gives_no_name(
     with pytest.raises(ProtocolError, match="Hello"):
         PeerConnection.to_bus("unix:path=/x")
     server.join(5)
+    until(lambda: ours.fileno() == -1, "the reader to close its socket")
