@@ -79,6 +79,12 @@ def start_on(tmp_path: Path) -> Iterator[StartOn]:
         yield start
 
 
+def said(viewer: Viewer) -> list[str]:
+    """Return what it wrote, without the lines that Mesa writes where there is no GPU."""
+    lines = viewer.output.splitlines()
+    return [line for line in lines if not line.startswith(("libEGL warning:", "MESA"))]
+
+
 def refused(tmp_path: Path, env: Mapping[str, str], *args: str, code: int = 10) -> str:
     """Run glview with exactly these displays to its end, which must be `code` and one line."""
     bare = dict.fromkeys(("DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR"), "")
@@ -107,12 +113,12 @@ def test_a_dead_x_server_beside_a_living_compositor(start_on: StartOn, weston: W
     """Wayland comes first; the X server does where GLFW's own variable says so."""
     living = {name: weston.environment()[name] for name in ("WAYLAND_DISPLAY", "XDG_RUNTIME_DIR")}
     viewer = start_on(weston, DISPLAY=DEAD_X11, **living, PYGLFW_LIBRARY_VARIANT="x11")
-    assert viewer.output == ""
+    assert not said(viewer)
 
 
 def test_nothing_is_said_at_a_start_on_wayland(start_on: StartOn, weston: Weston) -> None:
     living = {name: weston.environment()[name] for name in ("WAYLAND_DISPLAY", "XDG_RUNTIME_DIR")}
-    assert start_on(weston, **living).output == ""
+    assert not said(start_on(weston, **living))
 
 
 def test_the_option_decides(start_on: StartOn, own_xvfb: Xvfb, weston: Weston) -> None:
