@@ -196,6 +196,7 @@ _NO_MEMORY = (
     os.strerror(errno.ENOMEM),
     "failed to map segment",  # all that the loader of libraries tells
     "can't start new thread",
+    "error return without exception set",  # Python's SystemError, of no memory for a MemoryError
 )
 
 
