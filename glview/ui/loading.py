@@ -35,6 +35,20 @@ _PLATFORM_HINT = 0x00050003
 _HINTS = {"wayland": 0x00060003, "x11": 0x00060004}
 
 
+_TO_LOAD = 8  # descriptors that loading GLFW takes at most, with some to spare
+
+
+def _check_descriptors() -> None:
+    """Raise OSError where no descriptor is left to read a library by: glfw tells no reason."""
+    fds: list[int] = []
+    try:
+        while len(fds) < _TO_LOAD:
+            fds.append(os.dup(0))
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
 def candidates(choice: Choice = "auto") -> tuple[Platform, ...]:
     """Return the window systems to try, the best first. Raises NoDisplayError where none is.
 
@@ -85,6 +99,7 @@ def load_glfw(platform: Platform) -> ModuleType:
     try:
         glfw = _import(platform)
     except ImportError as error:
+        _check_descriptors()
         raise InstallError(f"glfw cannot be loaded: {error}", "pip install glfw") from None
     if not hasattr(glfw, _ACCESS[platform]):
         raise _refusal(platform, f"{glfw._glfw._name} is a GLFW without it")
