@@ -98,8 +98,8 @@ class Window:
             units = glfw.get_window_size(self._handle)
             self._logical = SurfaceSize(size, units, self._content_scale, self._frames)
         self._listen()
-        if self._logical is None and self.size != size:
-            self.ask_size(*size)
+        if self._logical is not None or self.size != size:
+            self.ask_size(*size)  # on Wayland a scale may be known already
 
     # -- making it ---------------------------------------------------------
 

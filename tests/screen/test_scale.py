@@ -67,8 +67,9 @@ class Guest:
 
 def units(sway: Sway, number: int) -> tuple[int, int]:
     """The size in units that shows MODE 1:1 on an output, at the scale that clients are told."""
-    scale = math.ceil(sway.outputs()[number]["scale"])
-    return -(-MODE[0] // scale), -(-MODE[1] // scale)
+    scale = sway.outputs()[number]["scale"]
+    scale = scale if sway.fractional else math.ceil(scale)
+    return math.ceil(MODE[0] / scale), math.ceil(MODE[1] / scale)
 
 
 @pytest.fixture
@@ -106,7 +107,11 @@ def start_sway(tmp_path: Path) -> Iterator[StartSway]:
 
 def wait_units(sway: Sway, wanted: tuple[int, int]) -> None:
     """Wait until the window has that size in units."""
-    until(lambda: sway.size() == wanted, f"a window of {wanted}")
+    try:
+        until(lambda: sway.size() == wanted, f"a window of {wanted}")
+    except AssertionError as late:
+        window, outputs = sway.window(), [o["scale"] for o in sway.outputs()]
+        raise AssertionError(f"{late}, not {window['rect']} at {outputs}") from None
 
 
 def wait_exact(xvfb: Xvfb, viewer: Viewer, guest: Guest) -> None:

@@ -106,6 +106,13 @@ class Sway(Child):
             **more,
         }
 
+    @property
+    def fractional(self) -> bool:
+        """Whether clients are told fractions of a scale: from sway 1.8 on."""
+        words = self._swaymsg("-t", "get_version")
+        found = json.loads(words)
+        return (found["major"], found["minor"]) >= (1, 8)
+
     def msg(self, *words: str) -> None:
         """Run one command of sway's. Raises `CalledProcessError` where it fails."""
         self._swaymsg("--", *words)
