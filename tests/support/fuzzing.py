@@ -6,6 +6,7 @@ which names seed and case, is repeated alone by `GLVIEW_SEED=SEED GLVIEW_CASE=NU
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import random
@@ -33,6 +34,7 @@ MOST_CPU = 1.0
 """Seconds of CPU that a case may take, all threads of the process together."""
 
 _WARM_UP = 100  # cases before memory counts: imports, caches, pools
+_M_MMAP_THRESHOLD = -3  # of mallopt(3)
 
 
 def fuzz(case: Callable[[random.Random], object], count: int) -> None:
@@ -40,6 +42,8 @@ def fuzz(case: Callable[[random.Random], object], count: int) -> None:
     if ONLY:
         case(random.Random(f"{SEED}/{ONLY}"))
         return
+    # large blocks go back to the system when freed: the peak is one case's, no allocator's cache
+    ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 128 << 10)
     before = 0
     for number in range(count):
         if number == min(_WARM_UP, count // 2):

@@ -692,7 +692,7 @@ def test_a_bus_that_gives_no_name(
 
     server = threading.Thread(target=serve)
     server.start()
-    monkeypatch.setattr(address, "connect", lambda _: ours)
+    monkeypatch.setattr(address, "connect", lambda _: socket.socket(fileno=ours.detach()))
     with pytest.raises(ProtocolError, match="Hello"):
         PeerConnection.to_bus("unix:path=/x")
     server.join(5)
