@@ -23,6 +23,7 @@ from glview.qemu.discovery import Vm
 from glview.qemu.waiting import Backoff, mends
 
 _ENDS_WITHIN = 0.3  # seconds
+_ANSWERS_WITHIN = 10.0  # seconds, peer to peer: no other VM waits to be listed
 _RETRY = 0.25  # seconds between attempts where nothing tells when to try again, at first
 _SELDOM = 2.0  # and in the end
 
@@ -81,13 +82,15 @@ def _until_connected(
 def _over(sock: socket.socket, wanted: str | None) -> Link:
     """Return a peer-to-peer link to the VM `wanted` over a connected socket, owned from here on.
 
-    Raises `NoVmError` where the VM there is another.
+    Raises `NoVmError` where the VM there is another, or does not answer.
     """
     peer = PeerConnection.over(sock)
     try:
-        vms = discovery.list_vms(peer)
+        vms = discovery.list_vms(peer, _ANSWERS_WITHIN)
         if not vms:
             raise NoVmError("the other end speaks D-Bus, but is no QEMU display")
+        if not vms[0].answering:
+            raise NoVmError("the VM does not answer", "is QEMU stopped?")
         vm = discovery.choose_vm(vms, wanted) if wanted else vms[0]
         return Link(peer, vm, lambda: peer)
     except BaseException:
