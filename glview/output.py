@@ -145,7 +145,7 @@ class Outlet:
 
 
 class Stderr(io.TextIOBase):
-    """What `sys.stderr` is while glview runs: whole lines, made printable, go to an outlet."""
+    """Stand in for `sys.stderr` while glview runs: pass whole printable lines to an outlet."""
 
     def __init__(self, outlet: Outlet, encoding: str) -> None:
         self._outlet = outlet

@@ -96,7 +96,7 @@ class Outbox:
             self._events = events
 
     def _try(self, data: bytes | bytearray | memoryview, fds: tuple[int, ...]) -> int:
-        """How many bytes went; descriptors go with the first."""
+        """Send once; return how many bytes went. Descriptors go with the first."""
         try:
             if not fds:
                 return self._sock.send(data, _FLAGS)

@@ -1,4 +1,4 @@
-"""What a session tells the main thread."""
+"""Events that a session posts for the main thread."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Inputs:
-    """What a session does besides the picture: input calls, and the console's properties.
+    """The input calls and the console's properties of one session.
 
     A QEMU or a bus that stands still does not cost the picture: `start` tries again.
     Use with `with`.
@@ -57,7 +57,7 @@ class Inputs:
         try:
             self._begin()
         except VmGoneError:
-            if not self._link.transport.closed:  # else its end is told of by another way
+            if not self._link.transport.closed:  # else the transport itself reports its end
                 self._later("the connection for input was closed")
         except (GlviewError, OSError) as error:
             if isinstance(error, ProtocolError):

@@ -1,4 +1,4 @@
-"""What each property of QEMU's objects is; values from a peer are checked against it.
+"""The type and range of each property of QEMU's objects, to check values from a peer.
 
 Any client of a bus may claim QEMU's name, and what answers on a socket need not be QEMU.
 Values come as `Transport.call` returns them, with variants unwrapped. (QEMU ui/dbus-display1.xml)

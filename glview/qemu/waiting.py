@@ -45,7 +45,7 @@ MENDED: dict[type[GlviewError], bool] = {
     InternalError: False,
     NoDescriptorsError: False,
 }
-"""Whether an attempt to connect that failed with such an error may succeed later.
+"""For each class of error, True if a failed attempt to connect may succeed later.
 
 A class that is not here counts as the nearest of its bases that is.
 """
@@ -101,7 +101,7 @@ class Backoff:
 
     @property
     def in_a_row(self) -> int:
-        """How many attempts have failed, or not lasted, one after the other."""
+        """Count the attempts in a row that failed or did not last."""
         return self._in_a_row
 
     def begin(self) -> None:

@@ -30,7 +30,7 @@ class HostKeyboard(Protocol):
 
     @property
     def behind(self) -> bool:
-        """Whether key events are still on their way to GLFW's callback.
+        """Return True while key events are still on their way to GLFW's callback.
 
         What the keyboard's state says then may be newer than what the guest was
         told: `missed` and `locks` are to be asked again after these events.

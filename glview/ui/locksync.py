@@ -65,7 +65,7 @@ class LockSync:
 
     @property
     def idle(self) -> bool:
-        """Whether `compare` would do nothing whatever the host's locks are."""
+        """Return True if `compare` would do nothing whatever the host's locks are."""
         self._expire()
         return self.ended or not (self._followed or self._waiting)
 

@@ -1,4 +1,4 @@
-"""What GLFW does not tell about the window system."""
+"""Choose a window system, load GLFW for it, and ask what GLFW leaves out."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def check_connection(glfw: ModuleType, platform: Platform) -> None:
 
 
 def has_events(glfw: ModuleType, platform: Platform) -> bool:
-    """Whether events were read from the descriptor along with something else, and are kept."""
+    """Return True while events that were read from the descriptor wait in a queue."""
     if platform == "wayland":
         return client.has_events(wayland_display(glfw))
     return bool(_xlib().XPending(glfw.get_x11_display()))

@@ -188,7 +188,7 @@ class Window:
 
     @property
     def slack(self) -> int:
-        """How many pixels the framebuffer may be larger than was asked for, across and down."""
+        """Return the pixels by which the framebuffer may exceed the size asked for, each way."""
         return 0 if self._logical is None else math.ceil(max(self.scale)) - 1
 
     @property

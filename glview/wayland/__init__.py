@@ -1,1 +1,1 @@
-"""What Wayland says that GLFW does not pass on. Without windows and without GLFW."""
+"""Wayland events that GLFW does not pass on, by ctypes; independent of GLFW and windows."""

@@ -16,7 +16,7 @@ from typing import Protocol
 
 Size = tuple[int, int]
 
-_KEPT = 64  # sizes of ours that the compositor may still repeat
+_KEPT = 64  # sizes asked for, which the compositor may still repeat
 
 
 class Frames(Protocol):

@@ -98,7 +98,7 @@ def qnums(names: Mapping[int, str]) -> dict[int, int]:
 
 
 def _numbered_as_evdev(names: Mapping[int, str]) -> bool:
-    """Whether most of the keys that tell, as far as there are any, have evdev's numbers."""
+    """Return True if most of the keys in `_TELLING` have evdev's numbers."""
     there = {name: code for code, name in names.items() if name in _TELLING}
     same = sum(_TELLING[name] == code for name, code in there.items())
     return 2 * same >= len(there)

@@ -40,7 +40,7 @@ def running_qemu(process: int) -> int:
 
 
 def ended(process: int) -> bool:
-    """Whether a process is gone for good."""
+    """Return True once a process is gone for good."""
     return not Path(f"/proc/{process}").exists()
 
 

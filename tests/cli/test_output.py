@@ -1,4 +1,4 @@
-"""What glview prints: fit for a terminal whatever its peers say, and never lost in silence."""
+"""Output of glview is fit for a terminal whatever its peers say, and never lost in silence."""
 
 from __future__ import annotations
 

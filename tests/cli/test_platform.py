@@ -183,7 +183,7 @@ def test_a_library_that_is_none(tmp_path: Path, own_xvfb: Xvfb) -> None:
 def test_a_compositor_without_a_seat(
     start_on: StartOn, own_xvfb: Xvfb, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    """It has no input devices at all: the X server is used, or one line says what is missing."""
+    """Without input devices there, the X server is used, or one line names what is missing."""
     folder = tmp_path_factory.mktemp("seatless")
     folder.chmod(0o700)
     there = {"WAYLAND_DISPLAY": "seatless", "XDG_RUNTIME_DIR": str(folder)}

@@ -49,7 +49,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def ended(pid: int) -> bool:
-    """Whether a process is gone for good."""
+    """Return True once a process is gone for good."""
     return not Path(f"/proc/{pid}").exists()
 
 
@@ -66,7 +66,7 @@ def bit(number: int) -> int:
 
 
 def in_glview(pid: int) -> bool:
-    """Whether glview's own first line has run: Python's own SIGINT handler is gone.
+    """Return True once glview's first line has run: Python's own SIGINT handler is gone.
 
     Python ignores SIGPIPE, and installs that handler, before it runs anything.
     """

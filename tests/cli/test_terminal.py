@@ -85,7 +85,7 @@ def wait_window(xvfb: Xvfb) -> None:
 
 
 def test_the_monitor_on_stdio(xvfb: Xvfb, terminal: Terminal, qemu: tuple[str, ...]) -> None:
-    """It reads and writes; Ctrl+Z and fg stop and continue it, Ctrl+C ends all."""
+    """A monitor on stdio reads and writes; Ctrl+Z and fg stop and continue, Ctrl+C ends all."""
     terminal.run(*GLVIEW, *qemu, "-monitor", "stdio")
     terminal.expect(MONITOR)
     wait_window(xvfb)

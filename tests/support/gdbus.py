@@ -43,7 +43,7 @@ _SERVER = 1 << 1
 
 
 class GdbusServer:
-    """What QEMU makes of its end of a listener socket: authenticates the client, and calls it."""
+    """QEMU's end of a listener socket: authenticate the client, and call its methods."""
 
     def __init__(self, sock: socket.socket) -> None:
         """Wait for the client to authenticate on `sock`, which is ours from here on."""

@@ -21,7 +21,7 @@ class Halted(Protocol):
 
     @property
     def text(self) -> str:
-        """What has been read so far."""
+        """Return everything read so far."""
 
 
 class _Reader:

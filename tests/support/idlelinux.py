@@ -9,7 +9,7 @@ MEMORY = 256
 """MiB that the guest needs."""
 
 READY = "idle"
-"""What it writes to its serial port once it runs."""
+"""The guest writes this to its serial port once it runs."""
 
 _PROGRAM = f"""
 #include <unistd.h>

@@ -108,7 +108,7 @@ class Sway(Child):
 
     @property
     def fractional(self) -> bool:
-        """Whether clients are told fractions of a scale: from sway 1.8 on."""
+        """Return True if this sway tells clients fractions of a scale: from 1.8 on."""
         words = self._swaymsg("-t", "get_version")
         found = json.loads(words)
         return (found["major"], found["minor"]) >= (1, 8)

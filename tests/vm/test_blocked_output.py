@@ -31,7 +31,7 @@ kinds = pytest.mark.parametrize("kind", ["pipe", "terminal"])
 
 
 def shown(xvfb: Xvfb) -> bool:
-    """Whether a window shows the picture."""
+    """Return True if a window shows the picture."""
     windows = [w for w in xvfb.windows() if w.wm_class.lower() == "glview"]
     return any(not difference(xvfb.inside(window), PICTURE) for window in windows)
 

@@ -28,7 +28,7 @@ QMP_RATIO = 1.2
 
 
 def test_a_short_chaos(tmp_path: Path) -> None:
-    """What does not depend on time holds beside other tests, too."""
+    """A short round, without the bounds in time, holds beside other tests."""
     found = play(tmp_path / "round", SEED, SHORT, viewers=True)
     assert not found.faults, "\n\n".join(found.faults)
     assert found.counts["start"] > 4

@@ -282,7 +282,7 @@ def fake_on(bus: Bus) -> FakeVm:
 def test_property_values_of_wrong_types_at_connect(
     bus: Bus, xvfb: Xvfb, start_viewer: StartViewer
 ) -> None:
-    """Those of the pointer cost the input, those of the console the VM its place in the list."""
+    """Wrong pointer properties cost the input, wrong console ones the VM its place in the list."""
     with fake_on(bus) as vm:
         console = vm.console()
         console.properties[MOUSE]._values["IsAbsolute"] = Variant("as", ["x"])

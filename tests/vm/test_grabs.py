@@ -184,7 +184,7 @@ def test_events_that_wait_to_be_read_keep_their_order(desk: Desk) -> None:
 
 
 def test_a_grab_that_waits_to_be_read_keeps_its_place(desk: Desk) -> None:
-    """What was typed before it was typed with the key that it has swallowed."""
+    """Letters typed before the grab still reach the guest with the modifier that it swallowed."""
     hands = desk.hands
     for _ in range(2):
         with desk.standing_still():

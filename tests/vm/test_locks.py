@@ -79,7 +79,7 @@ def test_a_lock_key_that_a_grab_has_swallowed(heeding: Desk) -> None:
 
 
 def test_the_lock_key_held_across_the_focus(heeding: Desk) -> None:
-    """What it does it does at its release, when it switches off."""
+    """A lock key that is on switches off at its release."""
     assert focused(heeding, CAPS, until_up="caps_lock") == ONCE
     lit(heeding, 4)
     with heeding.elsewhere():

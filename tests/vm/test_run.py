@@ -104,7 +104,7 @@ def stand_in(folder: Path, script: str) -> str:
 
 @pytest.fixture
 def unheard() -> Iterator[None]:
-    """What goes to the standard error is lost."""
+    """Send the standard error to /dev/null meanwhile."""
     before = os.dup(2)
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
@@ -117,7 +117,7 @@ def unheard() -> Iterator[None]:
 
 @pytest.mark.usefixtures("unheard")
 def test_a_program_that_writes_a_line_without_end(tmp_path: Path) -> None:
-    """It goes on in parts as it comes; of the last words few are kept."""
+    """A line without end is passed on in parts; few of the last words are kept."""
     script = "head -c 80000000 /dev/zero >&2\necho the last words >&2\nexit 3"
     Path("/proc/self/clear_refs").write_text("5")  # the most memory is what there is now
     before = most_memory()

@@ -1,4 +1,4 @@
-"""Scripts in QEMU's place: whatever they start ends with glview, in order, and is told of."""
+"""Scripts in QEMU's place: everything that they start ends with glview, in order."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Script = Callable[[str], list[str]]
 
 @pytest.fixture
 def script(tmp_path: Path) -> Script:
-    """A function that makes a script; returns its command line, with a QMP socket of ours."""
+    """Return a function that makes a script and returns its command line, with a QMP socket."""
 
     def make(text: str) -> list[str]:
         path = tmp_path / "vm"
@@ -177,7 +177,7 @@ def program(pid: int) -> str:
 
 
 def test_a_helper_does_not_hide_qemu_s_end(run: Callable[[str], QemuProcess]) -> None:
-    """It has QEMU's end of the monitor open, too."""
+    """A process left behind that holds QEMU's end of the monitor does not hide QEMU's end."""
     process = run(f"sleep 1000 & {BINARY} -device nonsense; exit $?")
     with pytest.raises(LaunchError, match="'nonsense' is not a valid device"):
         process.open_display()

@@ -31,7 +31,7 @@ StartQemu = Callable[..., Qemu]
 StartViewer = Callable[..., Viewer]
 
 PICTURE = pattern(1024, 768)
-STANDSTILL = 13.0  # seconds: longer than any call of ours waits
+STANDSTILL = 13.0  # seconds: longer than any call of glview's waits
 
 
 @pytest.fixture

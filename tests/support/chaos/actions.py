@@ -1,4 +1,4 @@
-"""What can happen in a world: keys, modes, and processes that stop, end or are killed.
+"""Actions of the chaos run: keys, modes, and processes that stop, end or are killed.
 
 Each takes a source of randomness of its own, so that the same seed has the same things happen
 at the same times, with viewers and without.

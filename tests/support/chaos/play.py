@@ -27,7 +27,7 @@ START = 0.8
 
 
 class Found(NamedTuple):
-    """What went wrong, how long QMP took, replies that came too late, how many came, and counts."""
+    """Outcome of a chaos run: faults, QMP times, late replies, replies in all, and counts."""
 
     faults: list[str]
     samples: list[Sample]

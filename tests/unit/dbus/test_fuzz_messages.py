@@ -38,7 +38,7 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def open_files() -> int:
-    """How many descriptors this process has."""
+    """Count the descriptors of this process."""
     return len(os.listdir("/proc/self/fd"))
 
 
@@ -67,7 +67,7 @@ def read_alone(pick: random.Random) -> None:
 
 
 def _pump(stream: Stream, sock: socket.socket, case: Case) -> Iterator[Message | Refused]:
-    """What is read while it is sent."""
+    """Yield the messages read while a case is sent piece by piece."""
     left, fds = memoryview(case.data), [_NULL] * case.fds
     while True:
         if left:

@@ -1,4 +1,4 @@
-"""What strangers send: too large, too deep, too many, and nobody is harmed by it.
+"""Messages of strangers that are too large, too deep or too many harm nobody.
 
 The messages cross a real dbus-daemon, or come from a bare socket at the other end.
 """
@@ -134,7 +134,7 @@ def stranger(bus: Bus, us: Transport) -> Iterator[Stranger]:
 
 
 def works(us: Transport) -> bool:
-    """Whether it still calls and hears."""
+    """Return True if the connection still calls and hears."""
     return us.call(BUS_NAME, BUS_PATH, BUS_NAME, "NameHasOwner", "s", (BUS_NAME,)) == (True,)
 
 

@@ -1,4 +1,4 @@
-"""What the host's keyboard says wins over what the guest believes, and only ever lifts."""
+"""The state of the host's keyboard wins over the guest's, and only ever lifts keys."""
 
 from __future__ import annotations
 

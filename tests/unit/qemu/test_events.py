@@ -1,4 +1,4 @@
-"""What a session tells the main thread does not pile up."""
+"""Events of a session do not pile up while the main thread is busy."""
 
 from __future__ import annotations
 

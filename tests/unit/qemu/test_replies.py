@@ -101,7 +101,7 @@ def ask(qemu: FakeListener, call: Call, args: tuple[object, ...]) -> Reply:
 
 
 def settled(qemu: FakeListener) -> bool:
-    """Whether there were no replies but those to calls that wanted one."""
+    """Return True if there were no replies but those to calls that wanted one."""
     return ask(qemu, *GOOD["Ping"]).ok and not qemu.strays
 
 
@@ -142,7 +142,7 @@ def test_scanouts_with_descriptors(qemu: FakeListener) -> None:
 
 
 def test_an_update_of_a_dmabuf_that_wants_no_answer(served: Served, qemu: FakeListener) -> None:
-    """It is read as any other, and nobody hears of it."""
+    """An UpdateDMABUF that wants no reply is read like any other, and gets none."""
     with memfd_picture(unique(2, 1)) as shared:
         qemu.scanout_dmabuf(shared.fd, 2, 1, shared.stride, fourcc("XR24"), 0, False)
         call, args = GOOD["UpdateDMABUF"]

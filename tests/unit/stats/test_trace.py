@@ -125,7 +125,7 @@ def test_a_disk_that_stands_still(tmp_path: Path) -> None:
 
 
 def test_frames_of_many_updates(tmp_path: Path) -> None:
-    """What waits is bounded by the updates, too: a flood has some hundred in each frame."""
+    """Waiting records are bounded by updates, too: a flood has some hundred in each frame."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
     recorder = Recorder()
