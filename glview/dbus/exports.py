@@ -76,7 +76,7 @@ class Exports:
         return self._objects[path]
 
     def _properties(self, call: Message, signature: str) -> Mapping[str, Variant]:
-        """Those of the interface that the call's first argument names."""
+        """Return the properties of the interface that the call's first argument names."""
         if call.signature != signature:
             raise CallError(_ERRORS + "InvalidArgs", f"{call.member} takes ({signature})")
         shown = self._object(call.path).get(call.body[0])

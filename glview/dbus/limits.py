@@ -39,7 +39,7 @@ MAX_UNREAD_POSTS = 1 << 20
 """Bytes that wait on a control connection before keys and pointer motion are dropped."""
 
 MAX_UNREAD_CALLS = 4 << 20
-"""The same before calls are refused, and before a peer that never reads is cut off."""
+"""Bytes that wait there before calls are refused, and a peer that never reads is cut off."""
 
 MAX_UNSENT_MESSAGES = 1024
 """Messages that wait for a message bus to read them, in dbus-next's connection."""
@@ -58,25 +58,25 @@ class Limit(NamedTuple):
 
 
 UNASKED = Limit(128 << 10, 4096, 4096)
-"""A signal, a call that came over a bus, a reply to no call of ours: what strangers can send."""
+"""The limit for messages that strangers can send: signals, calls over a bus, unasked replies."""
 
 PEER_CALL = Limit(32 << 20, 1 << 16, 1 << 20)
-"""A call to us by the one that a connection leads to."""
+"""The limit for a call by the peer, where there is no bus between."""
 
 PROPERTIES_REPLY = Limit(32 << 20, 8192, 4096)
-"""A reply about properties. The name of a VM may be long, but is cut."""
+"""The limit for a reply about properties. The name of a VM may be long, but is cut."""
 
 REPLY = Limit(32 << 20, 1 << 16, 1 << 20)
-"""A reply to any other call of ours."""
+"""The limit for a reply to any other call that glview made."""
 
 _REPLIES = {"org.freedesktop.DBus.Properties": PROPERTIES_REPLY}
 
 WHOLE = Limit(MAX_MESSAGE, 1 << 16, MAX_MESSAGE)
-"""No more than any message may have."""
+"""The limit for any message at all."""
 
 
 def of_reply(interface: str) -> Limit:
-    """Return what a reply to a call of a method of `interface` may have."""
+    """Return the limit for the reply to a call of a method of `interface`."""
     return _REPLIES.get(interface, REPLY)
 
 

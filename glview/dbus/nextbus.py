@@ -1,4 +1,4 @@
-"""dbus-next's connection and values, made to fit ours. See `bus`."""
+"""Adapts connection and values of dbus-next to those of glview. See `bus`."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class NextBus(MessageBus):
         self._fd = self._sock.fileno()
 
     async def _authenticate(self) -> None:
-        """Done before."""
+        """Do nothing: the socket is authenticated already."""
 
     def _message_reader(self) -> None:
         """Take some messages, so that what is to be sent has its turn in a flood of them.
 
-        dbus-next's own reader knows no limits; ours leaves out what is too large: any client
-        of the bus may have sent it.
+        The reader of dbus-next knows no limits. This one leaves out messages that are too
+        large, which any client of the bus may have sent.
         """
         try:
             for _ in range(_AT_ONCE):
@@ -93,7 +93,7 @@ class NextBus(MessageBus):
 
 
 def _substitute(refused: Refused) -> Message | None:
-    """Return what stands for a message that was too large: an error, or a call of nothing."""
+    """Return what replaces a message that was too large: an error, or a call without body."""
     header, fields, reason = refused
     if header.type == CALL:
         return Message(CALL, header.serial, header.flags, *fields[:-2])
@@ -110,7 +110,7 @@ def _substitute(refused: Refused) -> Message | None:
 
 
 def _received(message: Message) -> NextMessage:
-    """Return a message of ours as dbus-next has it, with its descriptors."""
+    """Return the same message in dbus-next's form, with its descriptors."""
     return NextMessage(
         destination=_or_none(message.destination),
         path=_or_none(message.path),
@@ -139,7 +139,7 @@ def close_all(fds: Iterable[int]) -> None:
 
 
 def to_next(signature: str, body: tuple[Any, ...]) -> list[Any]:
-    """A message body of ours as dbus-next wants it: its own Variant, lists for structs.
+    """Return a message body in dbus-next's form: its own Variant, lists for structs.
 
     Raises ValueError where the number of values does not fit.
     """
@@ -148,13 +148,13 @@ def to_next(signature: str, body: tuple[Any, ...]) -> list[Any]:
 
 
 def from_next(signature: str, body: list[Any]) -> tuple[Any, ...]:
-    """The reverse of `to_next`."""
+    """Return a message body from dbus-next's form; the reverse of `to_next`."""
     result: tuple[Any, ...] = _from_next(_body(signature), body)
     return result
 
 
 def _body(signature: str) -> Type:
-    """The type of a whole body: that of a struct."""
+    """Return the type of a whole body: that of a struct."""
     return Type("(", 8, parse(signature))
 
 

@@ -1,4 +1,4 @@
-"""Our own D-Bus connection: peer to peer with QEMU, or on a bus where speed matters.
+"""A D-Bus connection without a library: peer to peer with QEMU, or on a bus for speed.
 
 A thread of the connection's own reads, answers what the peer asks, matches replies with
 calls, and sends what did not fit the socket as soon as it does. Everybody else may call and
@@ -214,7 +214,7 @@ class PeerConnection(Transport):
         return self._pending.judge(header, fields, is_bus=self.is_bus)
 
     def _refuse(self, refused: Refused) -> None:
-        """Go on without a message that was too large; who waits for it is told why."""
+        """Go on without a message that was too large; its sender or the caller learns why."""
         header, sender = refused.header, refused.fields.sender
         text = f"a message from {sender or 'the other end'} was refused: {refused.reason}"
         if not self._said_refused:
@@ -263,7 +263,7 @@ class PeerConnection(Transport):
 
     @property
     def wants_write(self) -> bool:
-        """Whether something waits for room in the socket."""
+        """Return whether something waits for room in the socket."""
         return bool(self._outbox.size)
 
     def fileno(self) -> int:

@@ -1,4 +1,4 @@
-"""Calls of ours that wait for their replies, and what messages may have because of that."""
+"""Calls that wait for their replies, and the limits of messages that follow from them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BUS = "org.freedesktop.DBus"
 
 
 class Pending:
-    """A call that waits for its reply; `done` is set when that has come, or never will."""
+    """A call that waits for its reply; `done` is set when the reply has come, or never will."""
 
     def __init__(self, destination: str, limit: Limit) -> None:
         self.destination = destination
@@ -20,12 +20,12 @@ class Pending:
         self.reply: Message | None = None
 
     def is_answered_by(self, sender: str) -> bool:
-        """Tell whether a reply comes from who was called. The bus answers for those who left."""
+        """Return whether `sender` may answer: the one called, or the bus for one that has left."""
         return sender in ("", _BUS, self.destination) or not self.destination.startswith(":")
 
 
 class PendingCalls:
-    """All of a connection's, by serial number. Any thread."""
+    """The pending calls of one connection, by serial number. Any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -47,7 +47,7 @@ class PendingCalls:
             self._calls.pop(serial, None)
 
     def judge(self, header: FixedHeader, fields: Fields, *, is_bus: bool) -> Limit:
-        """Return what a message may have: little, unless it answers a call of ours."""
+        """Return the limit for a message: a low one, unless the message answers a pending call."""
         if header.type == CALL and not is_bus:
             return PEER_CALL
         if header.type not in (RETURN, ERROR):

@@ -1,4 +1,4 @@
-"""Whole D-Bus messages out of a Unix stream socket, with their descriptors, within limits."""
+"""Reads whole D-Bus messages from a Unix stream socket, with descriptors, within limits."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC)
 _SCRAP = 1 << 16  # bytes thrown away at once
 
 Judge = Callable[[FixedHeader, Fields], Limit]
-"""Returns what a message may have, by its header."""
+"""Returns the limit for a message, by its header."""
 
 
 class Refused(NamedTuple):
-    """A message that was thrown away, and in words why."""
+    """A message that was thrown away; `reason` says why, in words."""
 
     header: FixedHeader
     fields: Fields

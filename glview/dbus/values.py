@@ -265,7 +265,7 @@ class Reader:
         return text
 
     def _cut(self, length: int) -> str:
-        """The beginning of a text that is longer than anybody reads."""
+        """Return the beginning of a text that is longer than the limit."""
         start = self._take(length + 1)[: self._limit.text]
         return str(start, "utf-8", "ignore").partition("\0")[0]
 

@@ -1,4 +1,4 @@
-"""What the listener answers, sent without ever waiting for QEMU to read it."""
+"""Sends the listener's answers, and never waits for QEMU to read them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Answers:
     """The way out of one connected socket. Any thread may use it.
 
     `replied_at` is when calls were answered last (monotonic seconds). `held` are the bytes
-    that did not fit the socket; while there are some, who waits for room calls `drain`.
+    that did not fit the socket; while there are some, a thread waits for room and calls `drain`.
     """
 
     def __init__(self, sock: socket.socket, recorder: Recorder = OFF) -> None:
@@ -76,7 +76,8 @@ class Answers:
             self.held += data[sent:]
 
     def _send(self, data: bytes | bytearray) -> int:
-        """How many bytes went. The reader sees the end of the stream, too: then all of them."""
+        """Send, and return the number of bytes sent: all where the stream has ended, which the
+        reader notices, too."""
         try:
             return self._sock.send(data, _FLAGS)
         except BlockingIOError:

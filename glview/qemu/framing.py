@@ -34,9 +34,9 @@ _DRAIN = 1 << 20
 
 
 class _Shape:
-    """What the headers of many messages have in common: all but serial and length of the body.
+    """The part that the headers of many messages share: all but serial and length of the body.
 
-    `size` is the length of both headers with their padding, `most` what the body may have.
+    `size` is the length of both headers with their padding, `most` the longest body allowed.
     `numbers` are the bytes of a long body that are wanted at once: what comes before its
     pixels, and none of these, as they are copied faster to where memory is aligned.
     `fields` are those that were there, by their bytes.
@@ -100,7 +100,7 @@ class Call:
         return fd
 
     def has_fds(self, indexes: list[int]) -> bool:
-        """Whether each of these descriptors is there to be taken."""
+        """Return whether each of these descriptors is there to be taken."""
         return all(0 <= index < len(self.fds) and self.fds[index] >= 0 for index in indexes)
 
     def close(self) -> None:
@@ -161,7 +161,7 @@ class Framing:
                 return True
 
     def wait_in_next(self, seconds: float) -> None:
-        """How long `next` waits for a message to begin; 0.0 is for ever.
+        """Set how long `next` waits for a message to begin, in seconds; 0.0 is for ever.
 
         This is as good as `wait` for what may happen somewhat later, and a call less.
         """
@@ -231,7 +231,7 @@ class Framing:
             raise ProtocolError("messages brought more file descriptors than they declare")
 
     def _fds_of(self, fields: wire.Fields) -> list[int]:
-        """Those of a message: all, unless the next one is here, too."""
+        """Return the descriptors of a message: all, unless the next message is here, too."""
         count = len(self._fds) if self._at == self._have else fields.unix_fds
         fds, self._fds = self._fds[:count], self._fds[count:]
         return fds
@@ -246,7 +246,7 @@ class Framing:
         return shape
 
     def _complete(self, end: int) -> memoryview:
-        """What there is up to `end`, when it has come."""
+        """Receive up to `end`, and return the view of all that is there."""
         self._from_socket(self._view[self._have : end])
         self._have = end
         return self._view

@@ -53,7 +53,7 @@ SETTLE_AFTER = 0.1
 class PictureCalls:
     """Decodes the calls of one listener and puts the outcome into the mailbox.
 
-    It answers those of `ANSWERED_HERE`, each when that is due, the listener all others.
+    It answers the calls in `ANSWERED_HERE`, each when due; the listener answers all others.
 
     `maps` are mappings of shared memory, kept over page flips.
     `copier` copies the dma-bufs that the main thread could not import;

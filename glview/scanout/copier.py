@@ -95,8 +95,8 @@ class Copier:
         self._changed = threading.Condition()
         self._source: _Mapped | None = None
         self._wanted: Rect | None = None
-        self._serials: list[int] = []  # calls to answer besides those of `replies`
-        self._asked = False  # there are some of these, too
+        self._serials: list[int] = []  # calls to answer besides those in `replies`
+        self._asked = False  # there are new calls in `replies`
         self._thread: Thread | None = None
         self._closed = False
 

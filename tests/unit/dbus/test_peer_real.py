@@ -237,6 +237,7 @@ def motion(connection: PeerConnection) -> bytes:
     return encode(message)
 
 
+@pytest.mark.alone
 def test_posting_to_a_stopped_qemu_does_not_wait(qemu: Qemu, direct: PeerConnection) -> None:
     data = motion(direct)
     longest = 0.0
