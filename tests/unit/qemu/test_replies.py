@@ -1,6 +1,6 @@
-"""Whoever asks for a reply gets one, and one only; whoever never reads them is cut off.
+"""Calls that ask for a reply get exactly one; a peer that never reads replies is cut off.
 
-QEMU asks for few; a peer by GLib's own code, and bare sockets, for all.
+QEMU asks for few replies. A connection of GLib's and bare sockets ask for all of them here.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def test_a_call_that_is_refused(qemu: FakeListener, name: str) -> None:
 
 
 def test_scanouts_with_descriptors(qemu: FakeListener) -> None:
-    """Each with the flag, and without it."""
+    """Each is sent with NO_REPLY_EXPECTED, and without."""
     with memfd_picture(unique(2, 1)) as shared:
         code, size = fourcc("XR24"), (2, 1)
         given: list[tuple[Call, tuple[object, ...]]] = [
@@ -161,7 +161,7 @@ def test_an_update_of_a_dmabuf_that_wants_no_answer(served: Served, qemu: FakeLi
 
 
 def test_a_peer_of_glib(served: Served) -> None:
-    """Which waits for the reply, as its documentation says."""
+    """GLib waits for the reply, as its documentation says."""
     qemu = GdbusServer(served.sock)
     given = {
         "Scanout": f"(uint32 2, uint32 1, uint32 8, uint32 {XRGB8888}, {[0] * 8})",
@@ -184,7 +184,7 @@ def test_a_peer_of_glib(served: Served) -> None:
 
 
 def flood(served: Served, data: Callable[[int], bytes]) -> int:
-    """Send calls until the connection ends; the most bytes of answers that were held."""
+    """Send calls until the connection ends; return the most bytes of answers held."""
     sasl.accept(served.sock)
     served.sock.settimeout(10)
     most = 0
@@ -216,7 +216,7 @@ def highest(*, reset: bool = False) -> float:
 
 
 def test_a_peer_that_reads_late_loses_nothing(served: Served) -> None:
-    """And gets all of it while it goes on to send."""
+    """The peer gets all replies while it goes on to send."""
     sasl.accept(served.sock)
     served.sock.settimeout(10)
     asked = replace(calls.UPDATE_DMABUF, waits=True)
@@ -286,7 +286,7 @@ def test_what_no_qemu_sends_ends_the_connection_in_few_words(served: Served, nam
 
 
 def test_headers_that_are_all_different(served: Served) -> None:
-    """Only some are kept."""
+    """Only some of the headers are kept."""
     sasl.accept(served.sock)
     served.sock.settimeout(10)
     before = highest(reset=True)
