@@ -195,8 +195,8 @@ def test_a_move_to_an_output_of_another_scale(
     """The window is as large in pixels there; back and forth, the guest is asked for nothing."""
     guest, sway = start_guest(), start_sway(*order)
     start_viewer(sway, "--qmp", guest.vm.qmp_path)
-    for number in (0, 1, 0, 1):
-        sway.window()
+    wait_units(sway, units(sway, 0))  # one thing after the other: sway mixes them up
+    for number in (1, 0, 1):
         sway.msg("[app_id=glview]", "move", "container", "to", "output", f"HEADLESS-{number + 1}")
         wanted = units(sway, number)
         wait_units(sway, wanted)
