@@ -118,9 +118,9 @@ class Sway(Child):
         self._swaymsg("--", *words)
 
     def outputs(self) -> list[dict[str, Any]]:
-        """The outputs as sway describes them."""
+        """The outputs as sway describes them, by their names."""
         found: list[dict[str, Any]] = json.loads(self._swaymsg("-t", "get_outputs"))
-        return found
+        return sorted(found, key=lambda output: str(output["name"]))
 
     def windows(self) -> list[dict[str, Any]]:
         """The windows as sway describes them, wherever they are."""
