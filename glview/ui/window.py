@@ -98,8 +98,9 @@ class Window:
             units = glfw.get_window_size(self._handle)
             self._logical = SurfaceSize(size, units, self._content_scale, self._frames)
         self._listen()
-        if self._logical is not None or self.size != size:
-            self.ask_size(*size)  # on Wayland a scale may be known already
+        # A Wayland window that is on no output yet has scale 1, which says nothing.
+        if self._content_scale > 1.0 if self._logical is not None else self.size != size:
+            self.ask_size(*size)
 
     # -- making it ---------------------------------------------------------
 
