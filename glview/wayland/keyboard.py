@@ -31,7 +31,7 @@ class _Keys:
     def __init__(self, seat: int) -> None:
         self.down: set[int] = set()
         self.entered = self.focused = False
-        self.locked = self.group = 0
+        self.locked = self.group = self._last = 0
         self.keymap = b""
         self._listener = Listener(
             (self._keymap, "uiu"),
@@ -58,6 +58,7 @@ class _Keys:
         array = Array.from_address(keys)
         raw = ctypes.string_at(array.data, array.size) if array.size else b""
         self.down = set(memoryview(raw).cast("I"))
+        self._last = 0
         self.entered = self.focused = True
 
     def _leave(self, _serial: int, _surface: int) -> None:
@@ -65,9 +66,12 @@ class _Keys:
         self.focused = False
 
     def _key(self, _serial: int, _time: int, key: int, state: int) -> None:
+        self._last = key
         (self.down.add if state else self.down.discard)(key)
 
     def _modifiers(self, _serial: int, _down: int, _latched: int, locked: int, group: int) -> None:
+        if locked != self.locked and self._last not in _LOCK_KEYS:
+            self.entered = True  # no key of this keyboard did that: it comes late after `enter`
         self.locked, self.group = locked, group
 
     def close(self) -> None:

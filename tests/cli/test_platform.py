@@ -82,7 +82,7 @@ def start_on(tmp_path: Path) -> Iterator[StartOn]:
 def said(viewer: Viewer) -> list[str]:
     """Return what it wrote, without the lines that Mesa writes where there is no GPU."""
     lines = viewer.output.splitlines()
-    return [line for line in lines if not line.startswith(("libEGL warning:", "MESA"))]
+    return [line for line in lines if line and not line.startswith(("libEGL warning:", "MESA"))]
 
 
 def refused(tmp_path: Path, env: Mapping[str, str], *args: str, code: int = 10) -> str:

@@ -73,11 +73,10 @@ class Desk:
         try:
             yield
         finally:
-            tool("mousemove", 1279, 899)
+            tool("windowfocus", "--sync", window)  # the pointer stays out: that is a focus too
             before = len(self._lines())
 
             def reached() -> bool:
-                tool("windowfocus", "--sync", window)  # again, until weston has heeded it
                 self.hands.strike(B)
                 return len(self._lines()) > before
 
