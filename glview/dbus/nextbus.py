@@ -12,6 +12,7 @@ from typing import Any
 from dbus_next.aio.message_bus import MessageBus
 from dbus_next.constants import MessageFlag, MessageType
 from dbus_next.message import Message as NextMessage
+from dbus_next.signature import SignatureTree
 from dbus_next.signature import Variant as NextVariant
 
 from glview.dbus.exports import LIMITS_EXCEEDED
@@ -122,10 +123,15 @@ def _received(message: Message) -> NextMessage:
         reply_serial=message.reply_serial,
         sender=_or_none(message.sender),
         unix_fds=list(message.fds),
-        signature=message.signature,
+        signature=_tree(message.signature),
         body=to_next(message.signature, message.body),
         serial=message.serial,
     )
+
+
+def _tree(signature: str) -> Value:
+    """Return a signature parsed anew: dbus-next keeps each one that it is given as text."""
+    return SignatureTree(signature)
 
 
 def _or_none(text: str) -> Value:
@@ -161,7 +167,7 @@ def _body(signature: str) -> Type:
 def _to_next(kind: Type, value: Value) -> Value:
     if kind.code == "v":
         inner = _to_next(parse_single(value.signature), value.value)
-        return NextVariant(value.signature, inner)
+        return NextVariant(_tree(value.signature), inner)
     return _containers(kind, value, _to_next, list)
 
 

@@ -10,10 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dbus_next.signature import SignatureTree
 
 from glview.dbus import limits, sasl, wire
 from glview.dbus.address import connect
@@ -313,3 +315,22 @@ def test_a_reply_from_somebody_else_is_none(raw: Raw) -> None:
             )
             other.sendall(encode(answer))
         assert waiting.result(5) == ("right",)
+
+
+def test_signatures_of_strangers_are_not_kept(bus: Bus) -> None:
+    """dbus-next remembers every signature that it is given as text."""
+    with closing(BusConnection.connect(bus.address)) as us:
+        stranger = Stranger(bus, us)
+        known = len(SignatureTree._cache)
+        for number in range(300):
+            kinds = "".join("yu"[number >> bit & 1] for bit in range(9))
+            types = f"va({kinds}s)"
+            body = wire.marshal(types, (Variant(f"a({kinds})", []), []))
+            stranger.send(SIGNAL, types, body)
+        ask = Message(CALL, 9, 0, PATH, IFACE, "M", destination=stranger.us)
+        stranger.sock.sendall(encode(ask))
+        while (answer := read_message(stranger.sock)) is not None and answer.reply_serial != 9:
+            pass
+        assert answer is not None
+        assert len(SignatureTree._cache) <= known + 20
+        stranger.sock.close()
