@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 
 from glview.dbus import sasl, wire
-from glview.errors import CallError, GlviewError, InternalError, ProtocolError
+from glview.errors import CallError, GlviewError, InternalError, ProtocolError, shortage
 from glview.qemu.answers import Answers
 from glview.qemu.framing import Call, Framing
 from glview.qemu.picture import ANSWERED_HERE, PictureCalls
@@ -222,14 +222,18 @@ class Listener:
             self._refuse(call, _FAILED, str(error))
             if fields.member == "ScanoutMap":  # nothing is lost: QEMU goes over to bytes
                 log.info("pictures come as bytes: %s", error)
+            elif lack := shortage(error):  # which is not QEMU's fault
+                self._complain("a picture is missing", str(lack))
             else:
-                self._complain(f"{fields.member}: {error}")
+                self._complain(
+                    "QEMU sent something that cannot be shown", f"{fields.member}: {error}"
+                )
 
-    def _complain(self, text: str) -> None:
+    def _complain(self, what: str, text: str) -> None:
         """Tell the user, once for each text: the peer may repeat itself for ever."""
         if text not in self._complaints and len(self._complaints) < 64:
             self._complaints.add(text)
-            log.warning("QEMU sent something that cannot be shown: %s", text)
+            log.warning("%s: %s", what, text)
         self.mailbox.put_problem(text)
 
     # -- everything but pictures -------------------------------------------

@@ -41,13 +41,19 @@ def run(argv: list[str], env: dict[str, str], seconds: float = 2.0) -> tuple[int
 
 
 def judge(code: int, lines: list[str], codes: tuple[int, ...], about: object) -> None:
-    """Fail unless it was one line with one of these codes, or a viewer that goes on."""
+    """Fail unless it was one line with one of these codes, or a viewer that goes on.
+
+    A viewer that fails for lack of descriptors may have named that lack for a picture before.
+    """
     if code in (0, 143, -15):  # which may say what it waits for
         assert all(line.startswith("glview: ") for line in lines), (about, code, lines)
         return
     assert code in codes, (about, code, lines)
-    assert len(lines) == 1, (about, code, lines)
-    assert lines[0].startswith("glview: "), (about, lines)
+    missed = [
+        line for line in lines[:-1] if line.startswith("glview: a picture is missing: no more")
+    ]
+    assert lines[:-1] == missed, (about, code, lines)
+    assert lines[-1].startswith("glview: "), (about, lines)
 
 
 @pytest.mark.parametrize("way", ["bus", "qmp", "list"])

@@ -28,6 +28,7 @@ SOME_TIME = 0.15  # seconds, half of what a picture may be late by on a busy mac
 LOUD = [("map", "full"), ("bytes", "64x64"), ("dmabuf", "full")]
 
 
+@pytest.mark.alone  # memory grows by more where the start is late
 @pytest.mark.parametrize("present", PRESENTERS)
 def test_a_moment(present: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a second of each. That the newest picture comes soon is for the bench to judge."""

@@ -26,7 +26,7 @@ def test_a_device_file_that_cannot_be_opened(tmp_path: Path) -> None:
 
 
 def test_a_probe_that_ends_badly_says_so() -> None:
-    answer = ask("no-such-probe", "auto")
+    answer = ask("no-such-probe", "auto", "auto")
     assert answer.crashed
     assert answer.failure is not None
     assert answer.failure.cause.startswith("exit with code 1 while starting: KeyError")
