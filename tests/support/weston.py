@@ -40,7 +40,7 @@ class Weston(Child):
     makes each as large as the output, as a tiling compositor does. Keys and
     pointer events come from `xvfb.xdotool` and reach clients through weston's
     seat. The pointer is parked at the bottom right of the output, where it also
-    keeps the keyboard; weston cannot hide it, it covers the last few pixels.
+    keeps the keyboard; weston cannot hide it, it covers the last few units.
     """
 
     def __init__(
@@ -94,8 +94,9 @@ class Weston(Child):
         width, height = self._size
         self._xvfb.xdotool("mousemove", width - 1, height - 1)
 
-        def alone() -> bool:
-            return colours(self._xvfb.region(0, 0, width - 8, height - 8)) == 1
+        def alone() -> bool:  # the pointer's picture reaches a few units up and left of its place
+            margin = 8 * self.scale
+            return colours(self._xvfb.region(0, 0, width - margin, height - margin)) == 1
 
         until(alone, "weston's pointer to move to the corner")
 
