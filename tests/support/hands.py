@@ -35,7 +35,8 @@ class _Mask(ctypes.Structure):
 class Hands:
     """Hands on the keyboard of `xvfb`, and a program that grabs it. A context manager.
 
-    Every call returns after the X server has done it. Keys are X keycodes.
+    Every call returns after the X server has done it. Keys are X keycodes. The server does
+    not repeat keys: on a busy machine it would repeat those held for a moment only.
     """
 
     def __init__(self, xvfb: Xvfb) -> None:
@@ -50,6 +51,8 @@ class Hands:
         self._display = _pointer(display)
         self.root: int = self._lib.XDefaultRootWindow(self._display)
         self.down: set[int] = set()
+        self._lib.XAutoRepeatOff(self._display)
+        self._lib.XSync(self._display, 0)
 
     def __enter__(self) -> Self:
         return self
