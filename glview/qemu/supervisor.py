@@ -38,6 +38,9 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _QUIT = b'{"execute": "quit"}\n'
 _KILLED = 1.0  # seconds for what SIGKILL was sent to
 _AGAIN = 0.05  # seconds between two looks at what is left, once signals were sent
+_SETTLED = (
+    3.0  # seconds after which a process that was forked has become another program, if at all
+)
 _JOB_SIGNALS = (
     *(signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGPIPE),
     *(signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU),
@@ -101,6 +104,8 @@ class _Supervisor:
         self._input = b""
         self._negotiated = False
         self._main = 0
+        self._code = 0  # the script's, as long as `_main` may turn out not to be QEMU
+        self._unsettled_until = 0.0
         self._ended = False
         self._next: list[tuple[float, signal.Signals]] = []  # what is sent when, at the end
         self._deadline = 0.0
@@ -113,6 +118,7 @@ class _Supervisor:
             self._poller.register(fd, select.POLLIN)
         while True:
             self._reap()
+            self._look_at_successor()
             left = descendants(os.getpid()) if self._ended or self._next else []
             if self._ended and not left:
                 return
@@ -120,7 +126,8 @@ class _Supervisor:
                 self._tell(f"left {' '.join(str(process.pid) for process in left)}")
                 return
             self._signal(left)
-            timeout = _AGAIN if self._next or self._deadline else None
+            busy = self._next or self._deadline or self._unsettled_until
+            timeout = _AGAIN if busy else None
             for fd, _ in self._poller.poll(None if timeout is None else timeout * 1000):
                 if not self._read(fd):
                     self._poller.unregister(fd)
@@ -203,10 +210,25 @@ class _Supervisor:
         """Report the end, unless a script has started QEMU and ended before it."""
         for process in descendants(os.getpid()):
             if has_monitor(process.pid):
-                self._main = process.pid
+                self._main, self._code = process.pid, code
+                self._unsettled_until = time.monotonic() + _SETTLED
                 return
         self._ended = True
+        self._unsettled_until = 0.0
         self._tell(f"ended {code if code >= 0 else 128 - code}")
+
+    def _look_at_successor(self) -> None:
+        """Look again whether the process that a script left behind is QEMU.
+
+        A process just forked has the script's own command line, with the options that glview
+        adds, until it becomes another program.
+        """
+        if not self._unsettled_until:
+            return
+        if time.monotonic() > self._unsettled_until:
+            self._unsettled_until = 0.0
+        if command_line(self._main) and not has_monitor(self._main):
+            self._main_ended(self._code)
 
     def _tell(self, line: str) -> None:
         try:  # noqa: SIM105 - contextlib is not loaded here

@@ -163,6 +163,8 @@ def test_the_exit_code_of_qemu(run: Callable[[str], QemuProcess], kind: str, cod
 
     until(lambda: len(running()) == 1, "the one that is left of a QEMU that forks")
     (qemu,) = running()
+    if kind in ("leaves QEMU behind", "daemonizes QEMU"):  # else the script's code would count
+        until(lambda: not Path(f"/proc/{process.pid}").exists(), "the script to end")
     os.kill(qemu, signal.SIGKILL)
     assert process.wait(10) == code
     assert process.stop() == code
@@ -229,6 +231,13 @@ def test_what_is_waited_for_is_said(
 
 def test_a_script_that_ends_and_leaves_something_else(run: Callable[[str], QemuProcess]) -> None:
     process = run("sleep 1000 & exit 0")
+    with pytest.raises(LaunchError, match=r'without a display; it left sleep 1000.*"\$@"'):
+        process.open_display()
+
+
+def test_a_successor_that_becomes_another_program(run: Callable[[str], QemuProcess]) -> None:
+    """A subshell has the script's options in its command line, like QEMU, until it has others."""
+    process = run("(sleep 0.5; exec sleep 1000) & exit 0")
     with pytest.raises(LaunchError, match=r'without a display; it left sleep 1000.*"\$@"'):
         process.open_display()
 
