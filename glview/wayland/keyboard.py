@@ -70,9 +70,18 @@ class _Keys:
         (self.down.add if state else self.down.discard)(key)
 
     def _modifiers(self, _serial: int, _down: int, _latched: int, locked: int, group: int) -> None:
-        if locked != self.locked and self._last not in _LOCK_KEYS:
-            self.entered = True  # no key of this keyboard did that: it comes late after `enter`
+        if locked != self.locked and not self._last:
+            self.entered = True  # no key of this keyboard did that, so somebody else had one
         self.locked, self.group = locked, group
+
+    def batch_ends(self) -> None:
+        """Note that all events that were there have been taken in.
+
+        Modifiers come right after the key that changed them, which need not be a lock key:
+        a keymap may lock Caps with any key.
+        """
+        if self._last not in _LOCK_KEYS:
+            self._last = 0
 
     def close(self) -> None:
         """Destroy it."""
@@ -140,6 +149,8 @@ class WaylandKeyboard:
         if self._queue is not None:
             self._queue.dispatch()
             self._note_enter()
+            if self._keys is not None:
+                self._keys.batch_ends()
 
     def _note_enter(self) -> None:
         if self._keys is not None and self._keys.entered:

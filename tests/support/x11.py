@@ -144,6 +144,10 @@ class Xvfb(Child):
         height, width, _ = self.screenshot().shape
         self.xdotool("mousemove", width - 1, height - 1)
 
+    def xkb_options(self, options: str) -> None:
+        """Give the keyboard other options of XKB, as "caps:swapescape"."""
+        self._tool("setxkbmap", "-layout", "us", "-option", options)
+
     def _tool(self, *argv: str) -> str:
         done = subprocess.run(
             argv, env=self.environment(), check=True, capture_output=True, text=True, timeout=20

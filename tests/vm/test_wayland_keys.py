@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from glview.ui.controls import GAP
-from tests.support.desk import ALT, CAPS, CTRL, ESCAPE, SHIFT, SUPER, TAB, B, Key
+from tests.support.desk import ALT, CAPS, CTRL, ESCAPE, NUM, SHIFT, SUPER, TAB, B, Key
 from tests.support.guests import lights
 from tests.support.hands import Hands
 from tests.support.process import Child
@@ -154,7 +154,7 @@ def test_keys_that_are_held_stay_down(desk: Desk) -> None:
 
 
 def test_a_lock_pressed_elsewhere(desk: Desk) -> None:
-    """Caps Lock while weston itself has no keyboard: one press of it at the next focus."""
+    """Caps Lock while weston hears of no keys, only of the lock: one press of it in the guest."""
     for number in (4, 0):
         desk.hands.strike(CAPS)
         desk.wait_lights(number)
@@ -167,6 +167,19 @@ def test_a_lock_pressed_elsewhere(desk: Desk) -> None:
         ("caps_lock", True),
         ("caps_lock", False),
     ]
+
+
+def test_another_key_that_locks_caps(own_xvfb: Xvfb, request: pytest.FixtureRequest) -> None:
+    """Escape locks Caps on the host alone: the guest gets Escape, and no lock key for it."""
+    own_xvfb.xkb_options("caps:swapescape")
+    desk: Desk = request.getfixturevalue("desk")
+    for number in (2, 0):  # the guest's lights follow its keys
+        desk.hands.strike(NUM)
+        desk.wait_lights(number)
+    desk.until_escape()
+    for _ in range(2):
+        desk.hands.strike(B)
+        assert desk.until_escape() == [("b", True), ("b", False), ("esc", True), ("esc", False)]
 
 
 def test_a_keyboard_that_comes_and_goes(
