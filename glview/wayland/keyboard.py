@@ -17,7 +17,7 @@ from glview.ui import keymap as keynumbers
 from glview.ui.hostkeyboard import Locks
 from glview.wayland import client
 from glview.wayland.client import Argument, Array, Listener, Queue
-from glview.wayland.locks import LockState
+from glview.wayland.locks import LockState, key_locks
 
 _GET_KEYBOARD, _SEAT_RELEASE, _KEYBOARD_RELEASE = 1, 3, 0
 _HAS_KEYBOARD = 2  # a capability of a seat
@@ -31,7 +31,7 @@ class _Keys:
     def __init__(self, seat: int) -> None:
         self.down: set[int] = set()
         self.entered = self.focused = False
-        self.locked = self.group = self._last = 0
+        self.locked = self.group = self._last = self._held = 0
         self.keymap = b""
         self._listener = Listener(
             (self._keymap, "uiu"),
@@ -69,19 +69,21 @@ class _Keys:
         self._last = key
         (self.down.add if state else self.down.discard)(key)
 
-    def _modifiers(self, _serial: int, _down: int, _latched: int, locked: int, group: int) -> None:
-        if locked != self.locked and not self._last:
+    def _modifiers(self, _serial: int, down: int, _latched: int, locked: int, group: int) -> None:
+        if locked != self.locked and not self._last_locks():
             self.entered = True  # no key of this keyboard did that, so somebody else had one
-        self.locked, self.group = locked, group
+        self._held, self.locked, self.group = down, locked, group
 
-    def batch_ends(self) -> None:
-        """Note that all events that were there have been taken in.
+    def _last_locks(self) -> bool:
+        """Return True if the last key may have changed the locks; a keymap lets any key do so."""
+        if not self._last or self._last in _LOCK_KEYS:
+            return bool(self._last)
+        return key_locks(self.keymap, self._last, self._held)
 
-        Modifiers come right after the key that changed them, which need not be a lock key:
-        a keymap may lock Caps with any key.
-        """
-        if self._last not in _LOCK_KEYS:
-            self._last = 0
+    def follow(self, old: _Keys) -> None:
+        """Take over from an older one: the modifiers of its last key may be still to come."""
+        self.entered = False
+        self._last = self._last or old._last
 
     def close(self) -> None:
         """Destroy it."""
@@ -149,8 +151,6 @@ class WaylandKeyboard:
         if self._queue is not None:
             self._queue.dispatch()
             self._note_enter()
-            if self._keys is not None:
-                self._keys.batch_ends()
 
     def _note_enter(self) -> None:
         if self._keys is not None and self._keys.entered:
@@ -195,7 +195,7 @@ class WaylandKeyboard:
             return None, self._keys
         before = frozenset(old.down)
         old.close()
-        new.entered = False
+        new.follow(old)
         self._keys = new
         return before, new
 

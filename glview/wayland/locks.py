@@ -10,6 +10,8 @@ from glview.ui.hostkeyboard import Locks
 _P, _U = ctypes.c_void_p, ctypes.c_uint32
 _TEXT_V1 = 1
 _REAL_MODIFIERS = 0xFF
+_MODS_LOCKED = 1 << 2  # what changed, xkb_state_component
+_FIRST_KEY = 8  # evdev's code 0 in a keymap
 _LEDS = (b"Caps Lock", b"Num Lock", b"Scroll Lock")
 
 
@@ -22,6 +24,7 @@ def _load() -> ctypes.CDLL:
     library.xkb_state_new.restype = _P
     library.xkb_state_update_mask.argtypes = (_P, *(_U,) * 6)
     library.xkb_state_led_name_is_active.argtypes = (_P, ctypes.c_char_p)
+    library.xkb_state_update_key.argtypes = (_P, _U, ctypes.c_int)
     for name in ("xkb_state_new", "xkb_state_unref", "xkb_keymap_unref", "xkb_context_unref"):
         getattr(library, name).argtypes = (_P,)
     return library
@@ -47,6 +50,14 @@ class LockState:
         lit = self._lit(locked, group)
         return Locks(*(on if can else None for on, can in zip(lit, self._can, strict=True)))
 
+    def key_locks(self, key: int, held: int) -> bool:
+        """Return True if the key, an evdev code, locks a modifier while `held` are down."""
+        self._lib.xkb_state_update_mask(self._state, held, 0, 0, 0, 0, 0)
+        changed = 0
+        for down in (1, 0):
+            changed |= self._lib.xkb_state_update_key(self._state, _FIRST_KEY + key, down)
+        return bool(changed & _MODS_LOCKED)
+
     def _lit(self, locked: int, group: int) -> list[bool]:
         self._lib.xkb_state_update_mask(self._state, 0, 0, locked, 0, 0, group)
         active = self._lib.xkb_state_led_name_is_active
@@ -55,3 +66,15 @@ class LockState:
     def close(self) -> None:
         """Free it."""
         self._lib.xkb_state_unref(self._state)
+
+
+def key_locks(keymap: bytes, key: int, held: int) -> bool:
+    """Return `LockState.key_locks` of that keymap; False for one that cannot be read."""
+    try:
+        state = LockState(keymap)
+    except (OSError, ValueError):
+        return False
+    try:
+        return state.key_locks(key, held)
+    finally:
+        state.close()
