@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +23,16 @@ pytest_plugins = ["tests.support.phases", "tests.support.profile"]
 
 P = ParamSpec("P")
 C = TypeVar("C", bound=Child)
+
+
+def pytest_configure() -> None:
+    """Have programs that tests start heed SIGINT and SIGHUP, also in a run in the background.
+
+    A shell starts those with the signals ignored, which programs inherit; a handler they do not.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(scope="session")
