@@ -102,8 +102,12 @@ def test_the_monitor_on_stdio(xvfb: Xvfb, terminal: Terminal, qemu: tuple[str, .
             terminal.type("bg\n")
             terminal.expect_prompt()
             until(lambda: stands_still(terminal), "the job to stop again")
+            terminal.type("jobs\n")  # the shell continues only a job that it knows to be stopped
+            terminal.expect("Stopped")
+            terminal.expect_prompt()
         terminal.type("fg\n")
-        until(lambda: not terminal.is_cooked, "QEMU to have the terminal again")
+        when = "from the background" if background else "at once"
+        until(lambda: not terminal.is_cooked, f"QEMU to have the terminal again, {when}")
         terminal.type("info status\n")
         terminal.expect(r"\nVM status: running\r")
     terminal.expect(MONITOR)
