@@ -70,6 +70,14 @@ def stands_still(terminal: Terminal) -> bool:
     ]
 
 
+def is_stopped_job(terminal: Terminal) -> bool:
+    """Return whether the shell knows its job to be stopped: `fg` continues no other."""
+    terminal.type("jobs\n")
+    state = terminal.expect(r"\[1\]\+ +(\w+)")[1]
+    terminal.expect_prompt()
+    return state == "Stopped"
+
+
 def exit_code(terminal: Terminal) -> int:
     """Return the exit code of what was run last, once the shell can say."""
     terminal.expect_prompt()
@@ -102,9 +110,7 @@ def test_the_monitor_on_stdio(xvfb: Xvfb, terminal: Terminal, qemu: tuple[str, .
             terminal.type("bg\n")
             terminal.expect_prompt()
             until(lambda: stands_still(terminal), "the job to stop again")
-            terminal.type("jobs\n")  # the shell continues only a job that it knows to be stopped
-            terminal.expect("Stopped")
-            terminal.expect_prompt()
+            until(lambda: is_stopped_job(terminal), "the shell to know that")
         terminal.type("fg\n")
         when = "from the background" if background else "at once"
         until(lambda: not terminal.is_cooked, f"QEMU to have the terminal again, {when}")
