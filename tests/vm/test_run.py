@@ -186,11 +186,16 @@ def test_the_package_of_a_missing_dbus_module(tmp_path: Path) -> None:
 
 
 def test_a_refused_option_leaves_nothing_behind() -> None:
-    before, threads = open_fds(), threading.active_count()
+    before, threads = open_fds(), set(threading.enumerate())
     with pytest.raises(LaunchError, match="-display gtk"):
         start([*BASE, "-display", "gtk"])
     assert open_fds() <= before
-    assert threading.active_count() == threads
+    assert not new_threads(threads)
+
+
+def new_threads(before: set[threading.Thread]) -> set[str]:
+    """Return the names of threads that were not there, but for the one of all output."""
+    return {thread.name for thread in set(threading.enumerate()) - before} - {"output"}
 
 
 def test_no_descriptor_thread_or_zombie_is_left() -> None:
@@ -199,12 +204,7 @@ def test_no_descriptor_thread_or_zombie_is_left() -> None:
         process.open_display().close()
         pid = process.pid
     assert not Path(f"/proc/{pid}").exists()
-
-    def started() -> set[str]:
-        """Return the names of new threads, but for the one of all output, which stays."""
-        return {thread.name for thread in set(threading.enumerate()) - threads} - {"output"}
-
-    until(lambda: not started(), "the threads to end")
+    until(lambda: not new_threads(threads), "the threads to end")
     assert open_fds() <= before
 
 
