@@ -1,1 +1,1 @@
-"""What GLFW does not tell of an X server, asked on the connection that GLFW has."""
+"""Ask the X server, on the connection that GLFW has, for state that GLFW leaves out."""
